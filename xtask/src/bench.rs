@@ -1,0 +1,34 @@
+//! `cargo xtask bench`: builds everything the benchmarks measure in release mode, then runs them.
+
+use crate::{needs, process};
+use anyhow::Result;
+use clap::Args;
+use std::ffi::OsString;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Arguments for the benchmark program.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<OsString>,
+}
+
+/// Builds and runs `lanyard-bench`.
+///
+/// # Errors
+/// If the build fails or a benchmark does.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    println!("bench: building in release mode; the first time takes minutes, later ones seconds");
+    needs::satisfy(needs::Purpose::Build)?;
+    // The benchmarks start the real host, so its binary is built with them and never measured stale.
+    process::run(process::cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "lanyard",
+        "--package",
+        "lanyard-tests",
+    ]))?;
+    let mut bench = process::cargo();
+    bench.args(["run", "--quiet", "--release", "--package", "lanyard-tests", "--bin", "lanyard-bench", "--"]);
+    process::run(bench.args(&options.rest))
+}
