@@ -1,0 +1,95 @@
+//! What the health panel and `lanyard doctor` show.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::SandboxLevel;
+use crate::session::{ModelInfo, TaskSummary};
+use crate::timestamp::Timestamp;
+
+/// How well something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// As it should be.
+    Ok,
+    /// Works, with less than it could.
+    Degraded,
+    /// Does not work.
+    Bad,
+}
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// Stable name: `model`, `sandbox`, `store`, `outbox`, …
+    pub name: String,
+    /// How well.
+    pub status: HealthStatus,
+    /// What was found, in a sentence.
+    pub message: String,
+    /// What to do about it, when there is something to do.
+    pub action: Option<String>,
+}
+
+/// Counts since the store was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCounters {
+    /// Tasks that completed.
+    pub tasks_completed: u64,
+    /// Tasks that failed.
+    pub tasks_failed: u64,
+    /// Tasks that were cancelled.
+    pub tasks_cancelled: u64,
+    /// Sessions kept.
+    pub sessions: u64,
+    /// Approvals waiting now.
+    pub approvals_pending: u64,
+    /// Connections open now.
+    pub connections: u64,
+    /// Bytes of the store file and the artifacts.
+    pub store_bytes: u64,
+    /// `store.max_bytes`.
+    pub store_max_bytes: u64,
+    /// Audit records not yet forwarded.
+    pub outbox_depth: u64,
+    /// Events in the log.
+    pub events: u64,
+}
+
+/// The host's condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct HealthReport {
+    /// The worst of the checks.
+    pub status: HealthStatus,
+    /// Version of the host.
+    pub version: String,
+    /// Wire contract it speaks.
+    pub protocol_version: u16,
+    /// Process id.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Seconds since.
+    pub uptime_seconds: u64,
+    /// Where its state lies.
+    pub state_dir: String,
+    /// Resident memory, bytes; absent where the system does not tell.
+    pub rss_bytes: Option<u64>,
+    /// The model in use.
+    pub model: ModelInfo,
+    /// How children are confined.
+    pub sandbox_level: SandboxLevel,
+    /// The last task that ended.
+    pub last_task: Option<TaskSummary>,
+    /// Counts.
+    pub counters: HealthCounters,
+    /// Everything looked at.
+    pub checks: Vec<HealthCheck>,
+}

@@ -1,0 +1,164 @@
+//! The methods of the agent API (seed 004 §11, with the additions of the design), the same on every transport.
+
+mod shape;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::codec::to_json_value;
+use crate::health::HealthReport;
+use crate::principal::Scope;
+
+pub use shape::*;
+
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])* $name:ident($params:ty) -> $result:ty, $scope:ident;)*) => {
+        /// A method's name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Method { $($(#[doc = $doc])* $name,)* }
+
+        impl Method {
+            /// Every method, in contract order.
+            pub const ALL: &'static [Method] = &[$(Method::$name,)*];
+
+            /// The wire spelling.
+            pub fn name(self) -> &'static str {
+                match self { $(Method::$name => stringify!($name),)* }
+            }
+
+            /// The method of that wire spelling.
+            pub fn from_name(name: &str) -> Option<Method> {
+                match name { $(stringify!($name) => Some(Method::$name),)* _ => None }
+            }
+
+            /// The right a principal needs to call it.
+            pub fn scope(self) -> Scope {
+                match self { $(Method::$name => Scope::$scope,)* }
+            }
+
+            /// What it does, for the reference.
+            #[cfg(feature = "schema")]
+            pub fn description(self) -> &'static str {
+                match self { $(Method::$name => concat!($($doc),*),)* }
+            }
+
+            /// Schemas of parameters and result, for the reference.
+            #[cfg(feature = "schema")]
+            pub fn schemas(self, generator: &mut schemars::SchemaGenerator) -> (schemars::Schema, schemars::Schema) {
+                match self {
+                    $(Method::$name => (
+                        generator.subschema_for::<$params>(),
+                        generator.subschema_for::<$result>(),
+                    ),)*
+                }
+            }
+        }
+
+        /// A method with its parameters.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub enum Request { $($(#[doc = $doc])* $name($params),)* }
+
+        impl Request {
+            /// Which method it calls.
+            pub fn method(&self) -> Method {
+                match self { $(Request::$name(_) => Method::$name,)* }
+            }
+
+            /// Parameters as JSON.
+            pub fn params_json(&self) -> Result<Value, serde_json::Error> {
+                match self { $(Request::$name(params) => to_json_value(params),)* }
+            }
+
+            /// From a method and JSON parameters; the error names the offending member.
+            pub fn from_json(method: Method, params: Value) -> Result<Self, serde_json::Error> {
+                match method { $(Method::$name => serde_json::from_value(params).map(Request::$name),)* }
+            }
+        }
+
+        /// The result of a method.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub enum Response { $($(#[doc = $doc])* $name($result),)* }
+
+        impl Response {
+            /// The method it answers.
+            pub fn method(&self) -> Method {
+                match self { $(Response::$name(_) => Method::$name,)* }
+            }
+
+            /// Result as JSON.
+            pub fn result_json(&self) -> Result<Value, serde_json::Error> {
+                match self { $(Response::$name(result) => to_json_value(result),)* }
+            }
+
+            /// From a method and a JSON result.
+            pub fn from_json(method: Method, result: Value) -> Result<Self, serde_json::Error> {
+                match method { $(Method::$name => serde_json::from_value(result).map(Response::$name),)* }
+            }
+        }
+
+        /// Ties the parameters of a method to its result, so that callers get the right type back.
+        pub trait Call {
+            /// What the method returns.
+            type Result;
+            /// Wraps the parameters.
+            fn into_request(self) -> Request;
+            /// Unwraps the result; `None` when the response answers another method.
+            fn from_response(response: Response) -> Option<Self::Result>;
+        }
+
+        $(impl Call for $params {
+            type Result = $result;
+            fn into_request(self) -> Request {
+                Request::$name(self)
+            }
+            fn from_response(response: Response) -> Option<$result> {
+                match response { Response::$name(result) => Some(result), _ => None }
+            }
+        })*
+    };
+}
+
+methods! {
+    /// Starts a session in a workspace and subscribes the connection to it.
+    CreateSession(CreateSession) -> SessionOpened, Operate;
+    /// Gives the session a prompt. The task id is its own idempotency key.
+    StartTask(StartTask) -> TaskAccepted, Operate;
+    /// Ends a task; returns once cancellation has begun.
+    CancelTask(CancelTask) -> TaskAccepted, Operate;
+    /// Subscribes the connection to a session from a cursor and lets a paused task go on.
+    ResumeSession(ResumeSession) -> SessionSnapshot, Operate;
+    /// Where a session stands.
+    GetSessionState(GetSessionState) -> SessionSnapshot, Observe;
+    /// What a task has changed so far, against the state at its start.
+    GetPatchPreview(GetPatchPreview) -> PatchPreview, Observe;
+    /// Answers a question. The first answer counts; a later one is told which did.
+    ApproveAction(ApproveAction) -> ApprovalOutcome, Approve;
+    /// Ends a session; its history stays.
+    EndSession(EndSession) -> Done, Operate;
+    /// Deletes a session with its history and artifacts.
+    DeleteSession(DeleteSession) -> Done, Operate;
+    /// Sessions, last changed first, paged; with a query, those whose name or prompts contain it.
+    ListSessions(ListSessions) -> SessionPage, Observe;
+    /// Durable events of a session, paged in either direction, optionally searched.
+    GetHistory(GetHistory) -> HistoryPage, Observe;
+    /// Events of a session from a cursor on, as notifications; replaces the connection's cursor for it.
+    Subscribe(Subscribe) -> Subscribed, Observe;
+    /// Stops the notifications of a session.
+    Unsubscribe(Unsubscribe) -> Done, Observe;
+    /// Events of the host-wide log from a cursor on, as notifications.
+    SubscribeHost(SubscribeHost) -> HostSubscribed, Observe;
+    /// Questions, newest first.
+    ListApprovals(ListApprovals) -> ApprovalPage, Observe;
+    /// Records that a question was put before a person.
+    AcknowledgeApproval(AcknowledgeApproval) -> Done, Observe;
+    /// Remembered answers.
+    ListRules(ListRules) -> RulePage, Observe;
+    /// Forgets a remembered answer.
+    RevokeRule(RevokeRule) -> Done, Approve;
+    /// A piece of a kept output.
+    GetArtifact(GetArtifact) -> ArtifactPage, Observe;
+    /// The host's condition.
+    Health(Health) -> HealthReport, Observe;
+    /// Stops the host in order; returns once it has begun.
+    Shutdown(Shutdown) -> Done, Admin;
+}

@@ -1,0 +1,353 @@
+//! Parameters and results of the methods.
+
+use serde::{Deserialize, Serialize};
+
+use crate::approval::{ApprovalRecord, ChangeKind, Decision, RememberedRule};
+use crate::event::SessionEvent;
+use crate::id::{
+    ApprovalId, ArtifactId, CommandId, PrincipalId, RuleId, SessionId, StepId, TaskId, WorkspaceId,
+};
+use crate::policy::Remember;
+use crate::session::{
+    ClientInfo, CompatibilityStatus, ExecutionEnvironment, ModelInfo, PolicySummary, SessionState,
+    SessionSummary, TaskOptions, TaskSummary, WorkspaceHint,
+};
+
+macro_rules! shapes {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+    )*};
+}
+
+shapes! {
+    /// Parameters of `CreateSession` (seed 004 §11). `userId` and `tenantId` are accepted and ignored: the
+    /// authenticated principal counts.
+    #[derive(Default)]
+    CreateSession {
+        /// Ignored.
+        user_id: Option<String>,
+        /// Ignored.
+        tenant_id: Option<String>,
+        /// Only `desktop` is offered here.
+        #[serde(default)]
+        execution_environment: ExecutionEnvironment,
+        /// Which project; none makes a general chat with an empty directory of its own.
+        #[serde(default)]
+        workspace_hint: WorkspaceHint,
+        /// What the client is.
+        client_info: Option<ClientInfo>,
+        /// Capabilities the client can present; informative.
+        supported_capabilities: Option<Vec<String>>,
+        /// Tools the client can present; informative.
+        supported_tools: Option<Vec<String>>,
+        /// Name for people.
+        name: Option<String>,
+        /// Makes a repetition harmless.
+        command_id: Option<CommandId>,
+    }
+    /// Result of `CreateSession`.
+    SessionOpened {
+        /// The session.
+        session_id: SessionId,
+        /// Its workspace.
+        workspace_id: WorkspaceId,
+        /// Directories it is about.
+        workspace_roots: Vec<String>,
+        /// Whether host and client fit.
+        compatibility_status: CompatibilityStatus,
+        /// Why not.
+        incompatibility_reason: Option<String>,
+        /// Model that will answer.
+        model: ModelInfo,
+        /// What the session may do.
+        policy: PolicySummary,
+        /// Where it stands.
+        state: SessionState,
+        /// Last durable event.
+        last_seq: u64,
+    }
+    /// Parameters of `StartTask` (seed 004 §11).
+    StartTask {
+        /// The session.
+        session_id: SessionId,
+        /// Chosen by the client, or by the host when absent. Repeating it returns the same task.
+        task_id: Option<TaskId>,
+        /// What to do; not empty, at most [`crate::limits::MAX_PROMPT_BYTES`] bytes.
+        prompt: String,
+        /// How it may run.
+        #[serde(default)]
+        task_options: TaskOptions,
+    }
+    /// Result of `StartTask` and `CancelTask`.
+    TaskAccepted {
+        /// The session.
+        session_id: SessionId,
+        /// The task.
+        task_id: TaskId,
+        /// Where the session stands.
+        state: SessionState,
+        /// Last durable event when the request was carried out; a cursor to follow the task from.
+        last_seq: u64,
+    }
+    /// Parameters of `CancelTask`.
+    CancelTask {
+        /// The session.
+        session_id: SessionId,
+        /// The task.
+        task_id: TaskId,
+        /// Makes a repetition harmless.
+        command_id: Option<CommandId>,
+    }
+    /// Parameters of `ResumeSession`.
+    ResumeSession {
+        /// The session.
+        session_id: SessionId,
+        /// Last `seq` the client has; events after it follow as notifications. Absent: only new ones.
+        checkpoint_cursor: Option<u64>,
+    }
+    /// Parameters of `GetSessionState`.
+    GetSessionState {
+        /// The session.
+        session_id: SessionId,
+    }
+    /// Result of `GetSessionState` and `ResumeSession`.
+    SessionSnapshot {
+        /// The session.
+        session_id: SessionId,
+        /// Its workspace.
+        workspace_id: WorkspaceId,
+        /// Directories it is about.
+        workspace_roots: Vec<String>,
+        /// Name for people.
+        name: String,
+        /// Where the loop stands.
+        state: SessionState,
+        /// The task under way.
+        task_id: Option<TaskId>,
+        /// The step under way.
+        step_id: Option<StepId>,
+        /// Steps the task has taken.
+        step_count: u32,
+        /// The last task.
+        last_task: Option<TaskSummary>,
+        /// Last durable event.
+        last_seq: u64,
+        /// Questions waiting for a person, in full.
+        pending_approvals: Vec<ApprovalRecord>,
+        /// Tokens used by the session.
+        tokens_used: u64,
+        /// Model in use.
+        model: ModelInfo,
+    }
+    /// Parameters of `GetPatchPreview`.
+    GetPatchPreview {
+        /// The session.
+        session_id: SessionId,
+        /// The task.
+        task_id: TaskId,
+    }
+    /// One changed file.
+    #[derive(Eq)]
+    PatchFile {
+        /// The file, relative to the workspace where it lies in it.
+        path: String,
+        /// What happened to it.
+        change: ChangeKind,
+        /// Unified diff; empty for files that are not text.
+        diff: String,
+        /// The diff was cut.
+        truncated: bool,
+    }
+    /// Result of `GetPatchPreview`.
+    PatchPreview {
+        /// Changed files, by path.
+        files: Vec<PatchFile>,
+    }
+    /// Parameters of `ApproveAction`.
+    ApproveAction {
+        /// The session.
+        session_id: SessionId,
+        /// The question.
+        approval_id: ApprovalId,
+        /// The answer.
+        decision: Decision,
+        /// How long it is remembered.
+        #[serde(default)]
+        remember: Remember,
+        /// In the person's own words; told to the model on denial.
+        reason: Option<String>,
+        /// Makes a repetition harmless.
+        command_id: Option<CommandId>,
+    }
+    /// Result of `ApproveAction`.
+    ApprovalOutcome {
+        /// The question.
+        approval_id: ApprovalId,
+        /// The answer that counted.
+        decision: Decision,
+        /// Whether it was this one.
+        counted: bool,
+        /// Who gave the answer that counted.
+        decided_by: PrincipalId,
+    }
+    /// Parameters of `EndSession`.
+    EndSession {
+        /// The session.
+        session_id: SessionId,
+        /// Makes a repetition harmless.
+        command_id: Option<CommandId>,
+    }
+    /// Parameters of `DeleteSession`.
+    DeleteSession {
+        /// The session.
+        session_id: SessionId,
+        /// Makes a repetition harmless.
+        command_id: Option<CommandId>,
+    }
+    /// An empty result.
+    #[derive(Default)]
+    Done {
+    }
+    /// Parameters of `ListSessions`.
+    #[derive(Default)]
+    ListSessions {
+        /// Rows wanted; see [`crate::limits::DEFAULT_PAGE`].
+        limit: Option<u32>,
+        /// `nextCursor` of the page before.
+        cursor: Option<String>,
+        /// Text that the name, a prompt or an answer must contain; case does not count.
+        query: Option<String>,
+    }
+    /// Result of `ListSessions`.
+    SessionPage {
+        /// The rows.
+        sessions: Vec<SessionSummary>,
+        /// Where the next page starts; absent on the last.
+        next_cursor: Option<String>,
+    }
+    /// Parameters of `GetHistory`. Without a cursor the newest page is returned; rows are always in ascending order.
+    GetHistory {
+        /// The session.
+        session_id: SessionId,
+        /// Only events after this number (paging forward).
+        after_seq: Option<u64>,
+        /// Only events before this number (paging backward).
+        before_seq: Option<u64>,
+        /// Rows wanted.
+        limit: Option<u32>,
+        /// Text that the event must contain; case does not count.
+        query: Option<String>,
+    }
+    /// Result of `GetHistory`.
+    HistoryPage {
+        /// The rows.
+        events: Vec<SessionEvent>,
+        /// First number kept.
+        first_seq: u64,
+        /// Last number written.
+        last_seq: u64,
+        /// There are more rows in the direction of paging.
+        has_more: bool,
+        /// Where to go on: the next `afterSeq` or `beforeSeq`. A search stops after a bounded number of rows
+        /// looked at, so a page may be empty and still not be the last.
+        next_seq: Option<u64>,
+    }
+    /// Parameters of `Subscribe`.
+    Subscribe {
+        /// The session.
+        session_id: SessionId,
+        /// Last `seq` the client has.
+        #[serde(default)]
+        after_seq: u64,
+    }
+    /// Result of `Subscribe`.
+    Subscribed {
+        /// Last number written when the subscription began.
+        last_seq: u64,
+    }
+    /// Parameters of `Unsubscribe`.
+    Unsubscribe {
+        /// The session.
+        session_id: SessionId,
+    }
+    /// Parameters of `SubscribeHost`.
+    #[derive(Default)]
+    SubscribeHost {
+        /// Last `hostSeq` the client has; absent: only new ones.
+        after_host_seq: Option<u64>,
+    }
+    /// Result of `SubscribeHost`.
+    HostSubscribed {
+        /// Last number written when the subscription began.
+        last_host_seq: u64,
+    }
+    /// Parameters of `ListApprovals`.
+    #[derive(Default)]
+    ListApprovals {
+        /// Only of this session.
+        session_id: Option<SessionId>,
+        /// Answered ones too.
+        #[serde(default)]
+        include_settled: bool,
+        /// Rows wanted.
+        limit: Option<u32>,
+    }
+    /// Result of `ListApprovals`.
+    ApprovalPage {
+        /// The rows.
+        approvals: Vec<ApprovalRecord>,
+    }
+    /// Parameters of `AcknowledgeApproval`.
+    AcknowledgeApproval {
+        /// The session.
+        session_id: SessionId,
+        /// The question.
+        approval_id: ApprovalId,
+    }
+    /// Parameters of `ListRules`.
+    #[derive(Default)]
+    ListRules {
+    }
+    /// Result of `ListRules`.
+    RulePage {
+        /// The rows.
+        rules: Vec<RememberedRule>,
+    }
+    /// Parameters of `RevokeRule`.
+    RevokeRule {
+        /// The rule.
+        rule_id: RuleId,
+    }
+    /// Parameters of `GetArtifact`.
+    GetArtifact {
+        /// The artifact, as in `artifactUris` without `artifact:`.
+        artifact_id: ArtifactId,
+        /// First byte wanted.
+        #[serde(default)]
+        offset: u64,
+        /// Bytes wanted, at most [`crate::limits::MAX_ARTIFACT_PAGE_BYTES`].
+        length: Option<u32>,
+    }
+    /// Result of `GetArtifact`.
+    #[derive(Eq)]
+    ArtifactPage {
+        /// The piece as text, bytes that are not UTF-8 replaced.
+        text: String,
+        /// Bytes in the piece.
+        length: u32,
+        /// Bytes in the whole.
+        total: u64,
+    }
+    /// Parameters of `Health`.
+    #[derive(Default)]
+    Health {
+    }
+    /// Parameters of `Shutdown`.
+    #[derive(Default)]
+    Shutdown {
+    }
+}
