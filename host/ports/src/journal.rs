@@ -1,0 +1,344 @@
+//! The durable record: what is written, in which order, and how it is read back.
+//!
+//! One writer commits batches atomically. [`Journal::append`] queues without waiting and keeps order;
+//! [`Journal::commit`] returns once its batch, and everything appended before it, is on disk. Acknowledge nothing
+//! before `commit` has returned.
+
+use std::path::PathBuf;
+
+use lanyard_protocol::Timestamp;
+use lanyard_protocol::approval::{ApprovalRecord, ChangeKind, RememberedRule};
+use lanyard_protocol::envelope::EventEnvelope;
+use lanyard_protocol::event::{EventBody, HostEvent, HostEventBody, SessionEvent, ToolCompleted, Usage};
+use lanyard_protocol::health::HealthCounters;
+use lanyard_protocol::id::{
+    ApprovalId, ArtifactId, CommandId, EventId, PrincipalId, RuleId, SessionId, StepId, TaskId, ToolCallId,
+    WorkspaceId,
+};
+use lanyard_protocol::message::ConversationMessage;
+use lanyard_protocol::method::Response;
+use lanyard_protocol::principal::Principal;
+use lanyard_protocol::session::{SessionState, SessionSummary, TaskOptions, TaskSummary, WorkspaceScope};
+use lanyard_protocol::tool::ToolRequest;
+
+/// Why the journal cannot do what is asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// An earlier fault poisoned the writer; nothing is accepted until the host restarts.
+    #[error("the store stopped after a fault: {0}; restart the host")]
+    Poisoned(String),
+    /// `store.max_bytes` is reached, or the disk is full.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// A write that breaks an invariant (unknown session, call state out of order); the batch was not written.
+    #[error("refused write: {0}")]
+    Refused(String),
+    /// A record could not be read back.
+    #[error("the store holds a record that cannot be read: {0}")]
+    Corrupt(String),
+    /// A row that is not there.
+    #[error("{0} is not in the store")]
+    NotFound(String),
+}
+
+/// A session as stored. `summary.last_seq` and `summary.pending_approvals` are kept by the store itself: what a
+/// writer puts there is ignored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionRecord {
+    /// What lists show.
+    pub summary: SessionSummary,
+    /// Canonical directories.
+    pub roots: Vec<PathBuf>,
+    /// How the workspace is reused.
+    pub scope: WorkspaceScope,
+    /// Who created it.
+    pub created_by: Principal,
+    /// Tokens used so far.
+    pub tokens_used: u64,
+}
+
+/// A change to a session's row; fields that are absent stay as they are. Adds `session_changed` to the host log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionProgress {
+    /// The session.
+    pub session_id: SessionId,
+    /// Where the loop stands.
+    pub state: Option<SessionState>,
+    /// The last task; also upserted into the task table. Counts ends of tasks.
+    pub task: Option<TaskSummary>,
+    /// A new name.
+    pub name: Option<String>,
+    /// Tokens to add.
+    pub add_tokens: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An event to be numbered and stored. Must be durable (`EventBody::is_durable`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// Unique.
+    pub event_id: EventId,
+    /// The workspace.
+    pub workspace_id: WorkspaceId,
+    /// The session.
+    pub session_id: SessionId,
+    /// The task.
+    pub task_id: Option<TaskId>,
+    /// The step.
+    pub step_id: Option<StepId>,
+    /// When.
+    pub timestamp: Timestamp,
+    /// What.
+    pub body: EventBody,
+}
+
+/// How far a call has come (4-host, Durability). Only forward moves are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallPhase {
+    /// Asked for by the model.
+    Planned,
+    /// Policy, and a person where needed, said yes.
+    Authorized,
+    /// On disk before the tool was started.
+    Started,
+    /// The result is on disk.
+    Finished,
+    /// Started, and the host cannot know how it ended.
+    Indeterminate,
+    /// The result is in the thread.
+    Reported,
+}
+
+/// What may be done with a call found `Started` after a crash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replay {
+    /// Reads only: run it again.
+    PureRead,
+    /// Changes one file to a known state: compare hashes. `None` stands for "no file".
+    FileWrite {
+        /// The file.
+        path: PathBuf,
+        /// Hex SHA-256 before.
+        pre: Option<String>,
+        /// Hex SHA-256 after.
+        post: Option<String>,
+    },
+    /// Anything else: never re-run by itself.
+    Opaque,
+}
+
+/// A tool call as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallRecord {
+    /// What was asked.
+    pub request: ToolRequest,
+    /// How far it has come.
+    pub phase: CallPhase,
+    /// What a restart may do with it.
+    pub replay: Replay,
+    /// The approval that let it run.
+    pub approval_id: Option<ApprovalId>,
+    /// The outcome, from `Finished` on.
+    pub completed: Option<ToolCompleted>,
+}
+
+/// The loop's own state after its last step, for crash recovery only; the thread is in the message table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The session.
+    pub session_id: SessionId,
+    /// The task.
+    pub task_id: TaskId,
+    /// The prompt.
+    pub prompt: String,
+    /// How it may run.
+    pub options: TaskOptions,
+    /// Who started it.
+    pub initiator: Principal,
+    /// The step under way.
+    pub step_id: StepId,
+    /// Its number, from 1.
+    pub step_number: u32,
+    /// The step's answer is in the thread and its calls are under way; false: the model is (or was) being asked.
+    pub calls_under_way: bool,
+    /// Tokens used by the task.
+    pub usage: Usage,
+    /// When the task started.
+    pub started_at: Timestamp,
+    /// Times the task was resumed after a crash without finishing a step; bounds crash loops.
+    pub resumes: u32,
+}
+
+/// A file as it was when a task first touched it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Baseline {
+    /// The session.
+    pub session_id: SessionId,
+    /// The task.
+    pub task_id: TaskId,
+    /// Absolute path.
+    pub path: PathBuf,
+    /// The content, when the file existed.
+    pub content: Option<ArtifactId>,
+    /// What first happened to it.
+    pub change: ChangeKind,
+}
+
+/// An answer kept for a repeated command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRecord {
+    /// The client's key.
+    pub command_id: CommandId,
+    /// Who used it; another principal's key is another command.
+    pub principal: PrincipalId,
+    /// Hex SHA-256 of the request, so that a key is not reused for something else.
+    pub fingerprint: String,
+    /// What was answered.
+    pub response: Response,
+    /// When; old ones are dropped.
+    pub at: Timestamp,
+}
+
+/// One row to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Adds a session.
+    Session(Box<SessionRecord>),
+    /// Changes a session's row.
+    Progress(Box<SessionProgress>),
+    /// Adds an event to its session's log.
+    Event(Box<NewEvent>),
+    /// Adds a message to its session's thread.
+    Message(Box<ConversationMessage>),
+    /// Adds or advances a call.
+    Call(Box<CallRecord>),
+    /// Adds or changes an approval. Adds `approval_pending` or `approval_settled` to the host log.
+    Approval(Box<ApprovalRecord>),
+    /// Adds a remembered answer.
+    Rule(Box<RememberedRule>),
+    /// Forgets one.
+    RemoveRule(RuleId),
+    /// Replaces the session's checkpoint.
+    Checkpoint(Box<Checkpoint>),
+    /// The task ended cleanly.
+    ClearCheckpoint(SessionId),
+    /// Remembers a file's first state in a task; a second one for the same task and path is ignored.
+    Baseline(Box<Baseline>),
+    /// Remembers an answer.
+    Command(Box<CommandRecord>),
+    /// Adds a record to the outbox of the central services.
+    Audit(Box<EventEnvelope>),
+    /// Adds to the host log.
+    Host(Box<HostEventBody>),
+    /// Removes a session with everything that belongs to it.
+    DeleteSession(SessionId),
+}
+
+/// Which way a page of history goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cursor {
+    /// Rows after this number.
+    After(u64),
+    /// Rows before this number.
+    Before(u64),
+    /// The newest rows.
+    End,
+}
+
+/// A page of history, ascending.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventPage {
+    /// The rows.
+    pub events: Vec<SessionEvent>,
+    /// First number kept; 0 when there is none.
+    pub first_seq: u64,
+    /// Last number written; 0 when there is none.
+    pub last_seq: u64,
+    /// Where to go on in the same direction.
+    pub next: Option<u64>,
+}
+
+/// The store as the rest of the host sees it. Reads are bounded by their `limit` and block for at most a page; call
+/// [`Journal::search_events`] and [`Journal::list_sessions`] with a query from a blocking thread.
+#[async_trait::async_trait]
+pub trait Journal: Send + Sync {
+    /// Queues a batch: written in order, durable with the next `commit` or within a few milliseconds. Waits only
+    /// when the queue is full. A fault surfaces at the next `commit`.
+    async fn append(&self, batch: Vec<Write>) -> Result<(), JournalError>;
+
+    /// Writes a batch and everything queued before it; returns when it is on disk. Cancel-safe: a dropped future
+    /// does not take the batch back.
+    async fn commit(&self, batch: Vec<Write>) -> Result<(), JournalError>;
+
+    /// A session.
+    fn session(&self, id: &SessionId) -> Result<SessionRecord, JournalError>;
+    /// Sessions, last changed first. `query`, lower-case, must occur in the name, a prompt or an answer.
+    fn list_sessions(
+        &self,
+        query: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<SessionSummary>, Option<String>), JournalError>;
+    /// The workspace known for a set of roots, if any.
+    fn workspace_for(&self, roots: &[PathBuf]) -> Result<Option<WorkspaceId>, JournalError>;
+    /// A task of a session.
+    fn task(&self, session: &SessionId, task: &TaskId) -> Result<Option<TaskSummary>, JournalError>;
+    /// A page of the log; at most `limit` rows and about a mebibyte.
+    fn events(&self, session: &SessionId, cursor: Cursor, limit: usize) -> Result<EventPage, JournalError>;
+    /// A page of the log whose JSON contains `query` (lower-case). Looks at a bounded number of rows per call.
+    fn search_events(
+        &self,
+        session: &SessionId,
+        query: &str,
+        cursor: Cursor,
+        limit: usize,
+    ) -> Result<EventPage, JournalError>;
+    /// The thread from a position on, at most `limit` messages.
+    fn messages(
+        &self,
+        session: &SessionId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ConversationMessage>, JournalError>;
+    /// Messages in the thread.
+    fn message_count(&self, session: &SessionId) -> Result<u64, JournalError>;
+    /// A call.
+    fn call(&self, session: &SessionId, id: &ToolCallId) -> Result<Option<CallRecord>, JournalError>;
+    /// An approval.
+    fn approval(&self, session: &SessionId, id: &ApprovalId) -> Result<Option<ApprovalRecord>, JournalError>;
+    /// Approvals, newest first; of one session or all, pending or all.
+    fn approvals(
+        &self,
+        session: Option<&SessionId>,
+        include_settled: bool,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRecord>, JournalError>;
+    /// Remembered answers.
+    fn rules(&self) -> Result<Vec<RememberedRule>, JournalError>;
+    /// The checkpoint of a session.
+    fn checkpoint(&self, session: &SessionId) -> Result<Option<Checkpoint>, JournalError>;
+    /// Sessions that have a checkpoint: their task was under way when the host stopped.
+    fn unfinished(&self) -> Result<Vec<SessionId>, JournalError>;
+    /// First states of the files a task touched, by path.
+    fn baselines(&self, session: &SessionId, task: &TaskId) -> Result<Vec<Baseline>, JournalError>;
+    /// A kept answer.
+    fn command(&self, principal: &PrincipalId, id: &CommandId)
+    -> Result<Option<CommandRecord>, JournalError>;
+    /// Host-wide events after a number.
+    fn host_events(&self, after: u64, limit: usize) -> Result<(Vec<HostEvent>, u64), JournalError>;
+    /// Records waiting for the central services, oldest first, with their outbox numbers.
+    fn outbox(&self, after: u64, limit: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError>;
+    /// Counts for the health panel.
+    fn counters(&self) -> Result<HealthCounters, JournalError>;
+    /// Whether a new task may start, or why not (`store.max_bytes`).
+    fn room(&self) -> Result<(), JournalError>;
+}
+
+/// Outputs too long for the model, pre-images of changed files: content-addressed, owned by sessions.
+pub trait ArtifactStore: Send + Sync {
+    /// Keeps the bytes for a session; the same bytes are kept once. On disk when it returns. Blocks.
+    fn put(&self, session: &SessionId, bytes: &[u8]) -> Result<ArtifactId, JournalError>;
+    /// At most `length` bytes from `offset`, and the size of the whole. Blocks.
+    fn read(&self, id: &ArtifactId, offset: u64, length: u32) -> Result<(Vec<u8>, u64), JournalError>;
+}
