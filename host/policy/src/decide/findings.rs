@@ -1,0 +1,121 @@
+//! What the layers found: questions to be asked and limits to be kept.
+
+use lanyard_protocol::{
+    approval::RiskLevel,
+    policy::{ApprovalRule, Approver, Capability, Remember},
+};
+
+use super::HOST_LAYER;
+use crate::layer::{Grant, Layer};
+
+/// Something a person has to agree to.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) layer: &'static str,
+    pub(crate) capability: Capability,
+    /// Neither `approvalMode: never` nor a remembered answer is enough.
+    pub(crate) must: bool,
+    pub(crate) level: RiskLevel,
+    /// Why it is asked, a sentence.
+    pub(crate) reason: String,
+    pub(crate) rule: Option<ApprovalRule>,
+    /// The longest memory an answer may have.
+    pub(crate) longest: Remember,
+}
+
+impl Question {
+    /// Who may answer, by the rule that asks.
+    pub(crate) fn approver(&self) -> Approver {
+        self.rule.as_ref().map_or(Approver::Any, |rule| rule.approver)
+    }
+}
+
+/// Numbers a tool has to keep to: the smallest of all grants that apply. Absent is not limited by policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest file read or written, bytes.
+    pub max_file_size_bytes: Option<u64>,
+    /// Largest output returned to the model, bytes.
+    pub max_output_bytes: Option<u64>,
+    /// Longest run, seconds.
+    pub max_execution_time_seconds: Option<u32>,
+}
+
+fn smaller<T: Ord + Copy>(known: Option<T>, other: Option<T>) -> Option<T> {
+    match (known, other) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (known, other) => known.or(other),
+    }
+}
+
+/// Collected over all layers and demands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) questions: Vec<Question>,
+    pub(crate) limits: Limits,
+    /// The highest risk of what was judged, with its sentence.
+    pub(crate) risk: Option<(RiskLevel, String)>,
+}
+
+impl Findings {
+    /// Records a grant that applies: its limits, and its question if it asks.
+    pub(super) fn apply(&mut self, layer: &Layer, grant: &Grant, level: RiskLevel) {
+        let limits = &grant.limits;
+        let known = &mut self.limits;
+        known.max_file_size_bytes = smaller(known.max_file_size_bytes, limits.max_file_size_bytes);
+        known.max_output_bytes = smaller(known.max_output_bytes, limits.max_output_bytes);
+        known.max_execution_time_seconds =
+            smaller(known.max_execution_time_seconds, limits.max_execution_time_seconds);
+        if !limits.requires_approval {
+            return;
+        }
+        let rule = layer.rule(grant).cloned();
+        self.ask(Question {
+            layer: layer.name(),
+            capability: grant.capability,
+            must: rule.as_ref().is_some_and(|rule| rule.must_ask),
+            level,
+            reason: match &rule {
+                Some(rule) if !rule.description.is_empty() => rule.description.clone(),
+                _ => format!("Policy asks before {}.", grant.capability),
+            },
+            longest: rule.as_ref().map_or(Remember::Session, |rule| rule.max_remember),
+            rule,
+        });
+    }
+
+    /// Records a question once; the same one from another layer adds nothing.
+    pub(super) fn ask(&mut self, question: Question) {
+        let known = self.questions.iter().any(|other| {
+            other.layer == question.layer
+                && other.reason == question.reason
+                && other.must == question.must
+                && other.level == question.level
+                && other.capability == question.capability
+        });
+        if !known {
+            self.questions.push(question);
+        }
+    }
+
+    /// Records a risk; the highest counts, the first of equals.
+    pub(super) fn note_risk(&mut self, level: RiskLevel, sentence: impl FnOnce() -> String) {
+        if self.risk.as_ref().is_none_or(|(known, _)| level > *known) {
+            self.risk = Some((level, sentence()));
+        }
+    }
+
+    /// `approvalMode: always`: a person answers each call that changes anything, and answers are not remembered.
+    pub(super) fn ask_about_every_change(&mut self, capability: Capability) {
+        let level = self.risk.as_ref().map_or(RiskLevel::Medium, |(level, _)| *level);
+        self.ask(Question {
+            layer: HOST_LAYER,
+            capability,
+            must: true,
+            level,
+            reason: String::from("This task asks about every change."),
+            rule: None,
+            longest: Remember::Once,
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! The decision: what each layer says to each demand of a call, and the strictest of it.
+//!
+//! Order within a layer: expired → denied; capability missing → denied; out of scope → denied; approval required →
+//! asked; else allowed. A list that is present and empty allows nothing. Layers are never merged: adding one can
+//! only make the verdict stricter.
+
+mod denial;
+mod exec;
+mod findings;
+mod git;
+mod scope;
+
+#[cfg(test)]
+mod items;
+#[cfg(test)]
+mod tests;
+
+use lanyard_protocol::{
+    Timestamp,
+    id::HostId,
+    policy::{Capability, SandboxLevel},
+    principal::{Principal, Scope},
+    session::{ApprovalMode, TaskOptions},
+};
+
+pub use denial::{Denial, DenialReason};
+pub use exec::commands_may_use_network;
+pub use findings::Limits;
+pub(crate) use findings::{Findings, Question};
+
+use crate::{
+    demand::{Demand, PlannedCall},
+    layer::{Layer, Layers},
+    path::Places,
+    permit::{Ask, Basis, Permitted},
+};
+
+/// Layer name of refusals that no policy can lift.
+pub(crate) const HOST_LAYER: &str = "host";
+
+/// What the decision depends on besides policy and call; all of it handed in.
+#[derive(Clone, Debug)]
+pub struct Terms<'t> {
+    /// This host.
+    pub host: &'t HostId,
+    /// Who started the task.
+    pub initiator: &'t Principal,
+    /// How the task may run: `approvalMode` and `allowNetwork` count here.
+    pub options: &'t TaskOptions,
+    /// The confinement really enforced for children.
+    pub sandbox: SandboxLevel,
+    /// Whether weaker confinement than full is acceptable.
+    pub unconfined: Unconfined,
+    /// What is protected on this machine.
+    pub places: &'t Places,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// Whether programs may run where the sandbox cannot keep them from approving themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Unconfined {
+    /// They are denied.
+    #[default]
+    Refused,
+    /// The owner of this host has accepted that approval is then no boundary.
+    AcceptedByOwner,
+}
+
+/// What became of a call.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a verdict is taken apart as soon as it is returned")]
+pub enum Verdict {
+    /// It does not run.
+    Denied(Denial),
+    /// A person must say yes first.
+    Ask(Box<Ask>),
+    /// It may run.
+    Allowed(Permitted<PlannedCall>),
+}
+
+/// Judges a call. Consumes it: what comes out is what was judged.
+pub fn decide(layers: &Layers, call: PlannedCall, terms: &Terms<'_>) -> Verdict {
+    let mut findings = match judge_all(layers, &call, terms) {
+        Ok(findings) => findings,
+        Err(denial) => return Verdict::Denied(denial),
+    };
+    let mode = terms.options.approval_mode;
+    if mode == ApprovalMode::Always && call.changes_something() {
+        findings.ask_about_every_change(first_change(&call));
+    }
+    if findings.questions.is_empty() {
+        return Verdict::Allowed(Permitted::new(call, Basis::Policy, findings.limits));
+    }
+    let must_ask = findings.questions.iter().any(|question| question.must);
+    if mode == ApprovalMode::Never && !must_ask && may_waive(terms.initiator) {
+        let basis = Basis::Waived { by: terms.initiator.id.clone() };
+        return Verdict::Allowed(Permitted::new(call, basis, findings.limits));
+    }
+    match Ask::new(call, findings, layers, terms) {
+        Ok(ask) => Verdict::Ask(Box::new(ask)),
+        Err(denial) => Verdict::Denied(denial),
+    }
+}
+
+/// Judges the use of a model: policy must be in force and allow the model in every layer.
+///
+/// # Errors
+/// [`Denial`] of the first layer that refuses.
+pub fn permit_model(layers: &Layers, model: &str, now: Timestamp) -> Result<(), Denial> {
+    for layer in layers.iter() {
+        in_force(layer, now)?;
+        let deny = |reason| Denial { layer: layer.name(), capability: Some(Capability::LlmCall), reason };
+        if layer.grants(Capability::LlmCall).next().is_none() {
+            return Err(deny(DenialReason::CapabilityMissing(Capability::LlmCall)));
+        }
+        let models = &layer.bundle().llm_policy.allowed_models;
+        if !models.iter().any(|allowed| allowed == "*" || allowed == model) {
+            let what = format!("the model {model}");
+            return Err(deny(DenialReason::OutOfScope { what, limit: "llmPolicy.allowedModels" }));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a person may switch questions off: 4-host.md gives that to `admin` and to the owner at the machine.
+fn may_waive(initiator: &Principal) -> bool {
+    initiator.local || initiator.holds(Scope::Admin)
+}
+
+fn first_change(call: &PlannedCall) -> Capability {
+    let changing = call.demands().iter().find(|demand| demand.changes_something());
+    changing.or(call.demands().first()).map_or(Capability::ShellExec, Demand::capability)
+}
+
+fn in_force(layer: &Layer, now: Timestamp) -> Result<(), Denial> {
+    let expires_at = layer.bundle().expires_at;
+    if expires_at > now {
+        return Ok(());
+    }
+    Err(Denial { layer: layer.name(), capability: None, reason: DenialReason::Expired(expires_at) })
+}
+
+fn judge_all(layers: &Layers, call: &PlannedCall, terms: &Terms<'_>) -> Result<Findings, Denial> {
+    let mut findings = Findings::default();
+    let subjects = scope::subjects(call.demands())?;
+    for layer in layers.iter() {
+        in_force(layer, terms.now)?;
+        for subject in &subjects {
+            let judge = scope::Judge { layer, terms, call };
+            judge.subject(subject, &mut findings)?;
+        }
+    }
+    Ok(findings)
+}

@@ -1,0 +1,108 @@
+//! Makes text safe to show in an approval: what cannot be seen is written out (6-security.md, item 22).
+//!
+//! Terminal escapes, direction overrides and zero-width characters can make a reader approve something else than
+//! what runs. They are replaced by their code point in `⟦U+001B⟧` form; the opening bracket is itself written that
+//! way, so that the marks cannot be forged.
+
+use std::borrow::Cow;
+
+/// Whether a character shows nothing, or changes how its neighbours are shown: Unicode default-ignorable code
+/// points, direction controls, line and paragraph separators, interlinear and tag characters. The two selectors
+/// that only choose between text and emoji style are not counted, see [`is_style_selector`].
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Variation selectors 15 and 16: harmless in prose ("⚠️"), still no part of an honest path.
+pub fn is_style_selector(c: char) -> bool {
+    matches!(c, '\u{fe0e}' | '\u{fe0f}')
+}
+
+/// Spaces that are not U+0020 and would be taken for one.
+fn is_false_space(c: char) -> bool {
+    matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
+}
+
+/// Text of several lines; line feeds and tabs stay.
+pub fn text(raw: &str) -> Cow<'_, str> {
+    write_out(raw, |c| c == '\n' || c == '\t')
+}
+
+/// Text of one line; line feeds and tabs are written out too.
+pub fn line(raw: &str) -> Cow<'_, str> {
+    write_out(raw, |_| false)
+}
+
+/// [`line()`], cut to at most `max_chars` characters of the original with the number left out named.
+pub fn clipped_line(raw: &str, max_chars: usize) -> String {
+    match raw.char_indices().nth(max_chars) {
+        None => line(raw).into_owned(),
+        Some((cut, _)) => {
+            let rest = raw[cut..].chars().count();
+            format!("{} … ({rest} more characters)", line(&raw[..cut]))
+        }
+    }
+}
+
+fn write_out(raw: &str, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let hidden =
+        |c: char| (c.is_control() && !kept(c)) || is_invisible(c) || is_false_space(c) || c == '\u{27e6}';
+    if !raw.contains(hidden) {
+        return Cow::Borrowed(raw);
+    }
+    let mut shown = String::with_capacity(raw.len() + 16);
+    for c in raw.chars() {
+        if hidden(c) {
+            shown.push_str(&format!("\u{27e6}U+{:04X}\u{27e7}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clipped_line, line, text};
+    use proptest::prelude::*;
+
+    #[test]
+    fn item_22_what_cannot_be_seen_is_written_out() {
+        assert_eq!(line("\u{1b}[31mrm\u{1b}[0m"), "⟦U+001B⟧[31mrm⟦U+001B⟧[0m");
+        assert_eq!(line("\u{1b}]52;c;cm0=\u{7}"), "⟦U+001B⟧]52;c;cm0=⟦U+0007⟧");
+        assert_eq!(line("safe\u{202e}gnp.exe"), "safe⟦U+202E⟧gnp.exe");
+        assert_eq!(line("a\u{200b}b\u{feff}"), "a⟦U+200B⟧b⟦U+FEFF⟧");
+        assert_eq!(line("ls # harmless\nrm -rf x"), "ls # harmless⟦U+000A⟧rm -rf x");
+        assert_eq!(line("rm\u{a0}x"), "rm⟦U+00A0⟧x");
+        assert_eq!(text("a\r\nb\tc"), "a⟦U+000D⟧\nb\tc");
+    }
+
+    #[test]
+    fn item_22_the_marks_cannot_be_forged() {
+        assert_eq!(line("⟦U+001B⟧"), "⟦U+27E6⟧U+001B⟧");
+    }
+
+    #[test]
+    fn ordinary_text_of_any_script_is_untouched() {
+        for plain in ["cargo test", "Grüße, 世界, עברית, ⚠\u{fe0f} done"] {
+            assert!(matches!(line(plain), std::borrow::Cow::Borrowed(_)), "{plain}");
+        }
+    }
+
+    #[test]
+    fn clipping_says_how_much_is_missing() {
+        assert_eq!(clipped_line("abcdef", 4), "abcd … (2 more characters)");
+        assert_eq!(clipped_line("äöü", 3), "äöü");
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_never_holds_a_control_or_invisible_character(raw in any::<String>()) {
+            prop_assert!(!line(&raw).chars().any(|c| c.is_control() || super::is_invisible(c)));
+        }
+    }
+}
