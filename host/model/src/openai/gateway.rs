@@ -1,0 +1,313 @@
+//! A model behind an OpenAI-compatible API: one call, its attempts, its answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lanyard_ports::model::{Model, ModelAnswer, ModelError, ModelProgress, ModelRequest};
+use lanyard_protocol::error::WireError;
+use lanyard_protocol::session::ModelInfo;
+use reqwest::Response;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use tokio::sync::{OnceCell, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::body::{self, LimitName};
+use super::complaint::Complaint;
+use super::decode::Decoder;
+use super::http::{self, Timings};
+use super::link::Link;
+use super::models::{self, Offered};
+use crate::endpoint::{Endpoint, Token};
+use crate::pace::{Pace, RealPace};
+use crate::retry::{Fault, MAX_ATTEMPTS, Site, Verdict, decide};
+
+/// Tokens taken to fit when nobody says: what current hosted models have at least.
+const HOSTED_CONTEXT_WINDOW: u32 = 128_000;
+
+/// Bytes of a list of models; hubs with thousands of models stay below.
+const MAX_LIST_BYTES: usize = 8 << 20;
+
+/// Tells a LiteLLM gateway which calls belong together; others ignore it.
+const SESSION_HEADER: &str = "x-litellm-session-id";
+
+/// Stands for the model's name until the gateway was asked.
+const UNNAMED: &str = "(first model offered)";
+
+/// What a gateway needs to know.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// What only it is sent.
+    pub token: Option<Token>,
+    /// The model to ask for; without one the gateway is asked and the first it offers is taken.
+    pub model: Option<String>,
+    /// Tokens that fit, when the owner says so.
+    pub context_window: Option<u32>,
+    /// `ModelInfo::source`: how it was chosen.
+    pub source: String,
+    /// Found on this machine rather than configured.
+    pub found: bool,
+}
+
+/// A model behind an OpenAI-compatible API. Nothing is opened before the first call.
+pub struct Gateway {
+    link: Link,
+    /// The model in use, once known.
+    chosen: OnceCell<Offered>,
+    /// What the owner says fits.
+    context_window: Option<u32>,
+    source: String,
+    found: bool,
+    /// The gateway wants the limit of the answer named the new way.
+    new_limit_name: AtomicBool,
+    timings: Timings,
+    pace: Arc<dyn Pace>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("link", &self.link)
+            .field("chosen", &self.chosen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway with the usual timings and the machine's clock.
+    pub fn new(options: GatewayOptions) -> Self {
+        Self::with_pace(options, Timings::default(), Arc::new(RealPace))
+    }
+
+    /// A gateway with timings and clock handed in.
+    pub fn with_pace(options: GatewayOptions, timings: Timings, pace: Arc<dyn Pace>) -> Self {
+        let GatewayOptions { endpoint, token, model, context_window, source, found } = options;
+        let chosen = model.map(|name| OnceCell::new_with(Some(Offered { name, context_window })));
+        Self {
+            link: Link::new(endpoint, token, timings.connect),
+            chosen: chosen.unwrap_or_default(),
+            context_window,
+            source,
+            found,
+            new_limit_name: AtomicBool::new(false),
+            timings,
+            pace,
+        }
+    }
+
+    /// Asks what the gateway offers, once, within [`Timings::list`]. For `doctor`, and to learn that it is there.
+    pub async fn offered(&self) -> Result<Vec<Offered>, ModelError> {
+        self.list().await.map_err(|fault| match decide(&fault, 1, 0, self.pace.now(), &self.site()) {
+            Verdict::Fail(error) | Verdict::Again { because: error, .. } => error,
+        })
+    }
+
+    /// Learns the model's name if none was configured. A failure is not reported here; the next call meets it again
+    /// and says so.
+    pub(crate) async fn resolve(&self) {
+        if let Err(fault) = self.chosen().await {
+            tracing::debug!(?fault, endpoint = %self.link.endpoint, "the list of models is not available");
+        }
+    }
+
+    async fn chosen(&self) -> Result<&Offered, Fault> {
+        let ask = || async {
+            let offered = self.list().await.map_err(|fault| self.unlisted(fault))?;
+            models::choose(&offered, None).cloned().ok_or_else(|| {
+                Fault::Setup(format!("the gateway {} offers no model; set LANYARD_MODEL", self.link.endpoint))
+            })
+        };
+        self.chosen.get_or_try_init(ask).await
+    }
+
+    /// A gateway need not list its models; then the name has to be configured.
+    fn unlisted(&self, fault: Fault) -> Fault {
+        let Fault::Complaint { complaint, .. } = &fault else { return fault };
+        if !matches!(complaint.status, 404 | 405 | 501) {
+            return fault;
+        }
+        let Complaint { status, .. } = complaint;
+        let endpoint = &self.link.endpoint;
+        Fault::Setup(format!(
+            "the gateway {endpoint} does not list its models ({status}); set LANYARD_MODEL (or model.name), and check \
+             LANYARD_GATEWAY_URL (or model.endpoint)"
+        ))
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<Offered>, Fault> {
+        let request = self.link.get_models()?;
+        let list = async {
+            let response = self.link.accepted(request).await?;
+            let body = http::beginning_of(response, MAX_LIST_BYTES, self.timings.list).await;
+            models::offered(&body).ok_or_else(|| Fault::Setup(format!(
+                "what answers at {} is no OpenAI-compatible API; check LANYARD_GATEWAY_URL (or model.endpoint)",
+                self.link.endpoint
+            )))
+        };
+        timeout(self.timings.list, list).await.unwrap_or(Err(Fault::Silent(self.timings.list)))
+    }
+
+    /// Attempts until one succeeds or `retry` says to give up.
+    async fn attempts(
+        &self,
+        request: &ModelRequest,
+        progress: &mpsc::Sender<ModelProgress>,
+    ) -> Result<ModelAnswer, ModelError> {
+        let mut attempt = 1;
+        loop {
+            let fault = match self.attempt(request, progress).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            if self.learns_from(&fault) {
+                continue;
+            }
+            match decide(&fault, attempt, self.pace.random(), self.pace.now(), &self.site()) {
+                Verdict::Fail(error) => return Err(error),
+                Verdict::Again { delay, because } => {
+                    let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                    tracing::info!(attempt, delay_ms, error = %because, "model call failed, trying again");
+                    let error = WireError::from(&because);
+                    tell(
+                        progress,
+                        ModelProgress::Retry { attempt, max_attempts: MAX_ATTEMPTS, delay_ms, error },
+                    )
+                    .await;
+                    self.pace.wait(delay).await;
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// One request and its answer.
+    async fn attempt(
+        &self,
+        request: &ModelRequest,
+        progress: &mpsc::Sender<ModelProgress>,
+    ) -> Result<ModelAnswer, Fault> {
+        let chosen = self.chosen().await?;
+        let limit = match self.new_limit_name.load(Ordering::Relaxed) {
+            true => LimitName::MaxCompletionTokens,
+            false => LimitName::MaxTokens,
+        };
+        let body = body::chat_completion(request, &chosen.name, limit).to_string();
+        let post = self
+            .link
+            .post_chat()?
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "text/event-stream")
+            .header(SESSION_HEADER, request.session_id.as_str())
+            .body(body);
+        let answer = async {
+            let first_byte = self.timings.first_byte;
+            let accepted = timeout(first_byte, self.link.accepted(post)).await;
+            let response = accepted.unwrap_or(Err(Fault::Silent(first_byte)))?;
+            let mut answer = self.read(response, progress).await?;
+            if answer.model.is_empty() {
+                answer.model.clone_from(&chosen.name);
+            }
+            Ok(answer)
+        };
+        let total = self.timings.total;
+        let late = || Fault::TooLarge(format!("it did not end within {} seconds", total.as_secs_f32()));
+        timeout(total, answer).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Reads the answer, telling text as it comes.
+    async fn read(
+        &self,
+        mut response: Response,
+        progress: &mpsc::Sender<ModelProgress>,
+    ) -> Result<ModelAnswer, Fault> {
+        let mut decoder = Decoder::default();
+        let mut told = Vec::new();
+        let mut patience = self.timings.first_byte;
+        let cut = loop {
+            let chunk = timeout(patience, response.chunk()).await.map_err(|_| Fault::Silent(patience))?;
+            patience = self.timings.idle;
+            let pushed = match &chunk {
+                Ok(Some(bytes)) => decoder.push(bytes, &mut told),
+                Ok(None) => break None,
+                Err(e) => break Some(http::in_words(e)),
+            };
+            tell_all(progress, &mut told).await;
+            pushed.map_err(|fault| self.link.without_token(fault))?;
+            if decoder.is_done() {
+                http::finish(response).await;
+                break None;
+            }
+        };
+        let answer = decoder.end(cut.as_deref(), &mut told);
+        tell_all(progress, &mut told).await;
+        answer.map_err(|fault| self.link.without_token(fault))
+    }
+
+    /// Whether the fault is the gateway's wish for another parameter name, which is then used; at most once.
+    fn learns_from(&self, fault: &Fault) -> bool {
+        let Fault::Complaint { complaint, .. } = fault else { return false };
+        complaint.status == 400
+            && complaint.message.contains("max_completion_tokens")
+            && !self.new_limit_name.swap(true, Ordering::Relaxed)
+    }
+
+    fn name(&self) -> &str {
+        self.chosen.get().map_or(UNNAMED, |chosen| &chosen.name)
+    }
+
+    fn site(&self) -> Site {
+        Site {
+            endpoint: self.link.endpoint.to_string(),
+            model: self.name().to_owned(),
+            token_sent: self.link.has_token(),
+            found: self.found,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Model for Gateway {
+    fn info(&self) -> ModelInfo {
+        ModelInfo {
+            name: self.name().to_owned(),
+            endpoint: self.link.endpoint.to_string(),
+            demo: false,
+            source: self.source.clone(),
+        }
+    }
+
+    fn context_window(&self) -> u32 {
+        let assumed = if self.found { models::LOCAL_CONTEXT_WINDOW } else { HOSTED_CONTEXT_WINDOW };
+        let offered = self.chosen.get().and_then(|chosen| chosen.context_window);
+        self.context_window.or(offered).unwrap_or(assumed)
+    }
+
+    async fn answer(
+        &self,
+        request: &ModelRequest,
+        progress: &mpsc::Sender<ModelProgress>,
+        cancel: &CancellationToken,
+    ) -> Result<ModelAnswer, ModelError> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(ModelError::Cancelled),
+            answer = self.attempts(request, progress) => answer,
+        }
+    }
+}
+
+/// Nobody listening is no reason to stop: the answer is returned whole all the same.
+async fn tell(progress: &mpsc::Sender<ModelProgress>, message: ModelProgress) {
+    if progress.send(message).await.is_err() {
+        tracing::trace!("nobody listens to the progress of the model call");
+    }
+}
+
+async fn tell_all(progress: &mpsc::Sender<ModelProgress>, told: &mut Vec<String>) {
+    for text in told.drain(..) {
+        tell(progress, ModelProgress::Text(text)).await;
+    }
+}

@@ -1,0 +1,116 @@
+//! The connection to one endpoint, and the only code that handles the token: sent to that endpoint, taken out of
+//! whatever comes back.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use url::Url;
+
+use super::complaint::Complaint;
+use super::http;
+use crate::endpoint::{Endpoint, Token};
+use crate::retry::Fault;
+
+/// Bytes of an error body that are read.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// How LiteLLM passes on what the provider behind it asked for.
+const PROVIDER_RETRY_AFTER: &str = "llm_provider-retry-after";
+
+/// See the module. The client behind it is made with the first request.
+pub(super) struct Link {
+    pub(super) endpoint: Endpoint,
+    token: Option<Token>,
+    client: OnceLock<Client>,
+    connect: Duration,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("endpoint", &self.endpoint)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(super) fn new(endpoint: Endpoint, token: Option<Token>, connect: Duration) -> Self {
+        if token.is_some() && !endpoint.is_encrypted() && !endpoint.is_loopback() {
+            tracing::warn!(%endpoint, "the gateway token travels unencrypted; use https");
+        }
+        Self { endpoint, token, client: OnceLock::new(), connect }
+    }
+
+    /// Whether requests carry a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The list of models.
+    pub(super) fn get_models(&self) -> Result<RequestBuilder, Fault> {
+        self.request(Method::GET, self.endpoint.models())
+    }
+
+    /// A chat completion.
+    pub(super) fn post_chat(&self) -> Result<RequestBuilder, Fault> {
+        self.request(Method::POST, self.endpoint.chat_completions())
+    }
+
+    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Fault> {
+        let request = self.client()?.request(method, url);
+        let Some(token) = &self.token else { return Ok(request) };
+        let mut value = HeaderValue::from_str(&token.bearer())
+            .map_err(|_| Fault::Setup("the gateway token cannot be sent in a header".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(request.header(AUTHORIZATION, value))
+    }
+
+    fn client(&self) -> Result<&Client, Fault> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = http::client(&self.endpoint, self.connect)?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// Sends a request; anything but success becomes a fault.
+    pub(super) async fn accepted(&self, request: RequestBuilder) -> Result<Response, Fault> {
+        let response = request.send().await.map_err(|e| Fault::Unreachable(http::in_words(&e)))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned)
+        };
+        let retry_after = header(RETRY_AFTER.as_str()).or_else(|| header(PROVIDER_RETRY_AFTER));
+        let location = header(LOCATION.as_str());
+        let body = http::beginning_of(response, MAX_ERROR_BYTES, self.connect).await;
+        let complaint = match location.filter(|_| status.is_redirection()) {
+            Some(location) => Complaint::plain(status.as_u16(), &format!("to {location}")),
+            None => Complaint::of_response(status.as_u16(), &self.redacted(body)),
+        };
+        Err(self.without_token(Fault::Complaint { complaint, retry_after }))
+    }
+
+    /// Gateways quote the token they do not accept. Taken out before anything is cut, and again afterwards because
+    /// JSON may have escaped it.
+    fn redacted(&self, body: Vec<u8>) -> Vec<u8> {
+        match &self.token {
+            Some(token) => token.redact(&String::from_utf8_lossy(&body)).into_bytes(),
+            None => body,
+        }
+    }
+
+    /// The fault without the token in its words.
+    pub(super) fn without_token(&self, mut fault: Fault) -> Fault {
+        if let (Fault::Complaint { complaint, .. }, Some(token)) = (&mut fault, &self.token) {
+            complaint.message = token.redact(&complaint.message);
+        }
+        fault
+    }
+}
