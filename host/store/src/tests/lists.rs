@@ -173,6 +173,22 @@ async fn the_host_log_is_a_ring_that_names_its_first() {
 }
 
 #[tokio::test]
+async fn the_outbox_keeps_its_newest_rows() {
+    let f = Fixture::new();
+    f.commit(vec![session("a")]).await;
+    let whole = crate::writer::OUTBOX + crate::writer::OUTBOX_SLACK;
+    let mut left = whole;
+    while left > 0 {
+        let chunk = left.min(10_000);
+        f.commit((0..chunk).map(|_| Write::Audit(Box::new(super::sample::envelope("a")))).collect()).await;
+        left -= chunk;
+    }
+    assert_eq!(f.store.outbox(0, 1).unwrap()[0].0, crate::writer::OUTBOX_SLACK + 1);
+    assert_eq!(f.store.outbox(whole - 1, 9).unwrap().len(), 1);
+    assert_eq!(f.store.counters().unwrap().outbox_depth, crate::writer::OUTBOX);
+}
+
+#[tokio::test]
 async fn a_damaged_row_is_named() {
     let f = Fixture::new();
     f.commit(vec![session("a"), event("a", "one")]).await;

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::group::begin;
 #[cfg(test)]
-pub(crate) use self::prune::{COMMANDS, HOST_EVENTS, HOST_EVENTS_SLACK};
+pub(crate) use self::prune::{COMMANDS, HOST_EVENTS, HOST_EVENTS_SLACK, OUTBOX, OUTBOX_SLACK};
 
 use self::group::Group;
 use self::refusals::Refusals;

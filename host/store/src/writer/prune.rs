@@ -1,4 +1,4 @@
-//! What the store forgets by itself: old host events and old command answers. History is never among it.
+//! What the store forgets by itself: old host events, old command answers, old outbox rows. History is never among it.
 
 use super::tables::Tables;
 use crate::error::Fault;
@@ -20,6 +20,23 @@ pub(crate) const COMMAND_AGE: u64 = 24 * 60 * 60 * 1000;
 
 /// Answers dropped per transaction at most.
 const COMMANDS_AT_ONCE: usize = 64;
+
+/// Outbox rows kept at least. A host without central services keeps a local audit log of about this many calls (some
+/// tens of megabytes); what a backend that is configured but away means for it is the backend's own policy.
+pub(crate) const OUTBOX: u64 = 50_000;
+
+/// Outbox rows dropped at once.
+pub(crate) const OUTBOX_SLACK: u64 = 512;
+
+/// Drops the oldest outbox rows beyond the bound.
+pub(super) fn outbox(tables: &mut Tables<'_>, totals: &Totals) -> Result<(), Fault> {
+    if tables.len(TableId::Outbox)? < OUTBOX + OUTBOX_SLACK {
+        return Ok(());
+    }
+    let first = totals.outbox_seq + 1 - OUTBOX;
+    tables.remove_range(TableId::Outbox, &keys::number(0), &keys::number(first))?;
+    Ok(())
+}
 
 /// Keeps the host log a ring.
 pub(super) fn host_events(tables: &mut Tables<'_>, totals: &mut Totals) -> Result<(), Fault> {
