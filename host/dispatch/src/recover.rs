@@ -1,0 +1,134 @@
+//! Calls that a crash interrupted, recognised by their id.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lanyard_ports::journal::{CallPhase, CallRecord, JournalError, Replay, Write};
+use lanyard_protocol::error::{ErrorCode, WireError};
+use lanyard_protocol::event::{EventBody, ToolCompleted};
+use lanyard_protocol::policy::SandboxLevel;
+use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolStatus};
+use sha2::{Digest, Sha256};
+
+use crate::router::RouterParts;
+
+/// Largest file compared by hash after a crash; a file tool writes nothing larger.
+const MAX_COMPARED_BYTES: u64 = 64 << 20;
+
+/// What is known of a call.
+pub(crate) enum Interrupted {
+    /// Nothing: it is new.
+    No,
+    /// It was asked for before, came this far, and has not taken effect: judge it again.
+    Again(CallPhase),
+    /// It has its result.
+    Over(Box<ToolResult>),
+}
+
+/// Looks a call up and decides what a restart may do with it (architecture, recovery).
+pub(crate) async fn look_up(
+    parts: &Arc<RouterParts>,
+    request: &ToolRequest,
+) -> Result<Interrupted, JournalError> {
+    let Some(record) = parts.journal.call(&request.session_id, &request.tool_call_id)? else {
+        return Ok(Interrupted::No);
+    };
+    if record.request.tool_name != request.tool_name || record.request.arguments != request.arguments {
+        return Err(JournalError::Refused(format!(
+            "the call id {} is used for two calls",
+            request.tool_call_id
+        )));
+    }
+    match (record.phase, &record.completed) {
+        (phase @ (CallPhase::Planned | CallPhase::Authorized), _) => Ok(Interrupted::Again(phase)),
+        (CallPhase::Started, _) => started(parts, record).await,
+        (CallPhase::Finished | CallPhase::Indeterminate | CallPhase::Reported, Some(completed)) => {
+            Ok(Interrupted::Over(Box::new(completed.result.clone())))
+        }
+        (phase, None) => Err(JournalError::Corrupt(format!(
+            "the call {} is {phase:?} without a result",
+            request.tool_call_id
+        ))),
+    }
+}
+
+async fn started(parts: &Arc<RouterParts>, record: CallRecord) -> Result<Interrupted, JournalError> {
+    let (path, pre, post) = match record.replay.clone() {
+        Replay::PureRead => return Ok(Interrupted::Again(CallPhase::Started)),
+        Replay::Opaque => return unknown(parts, record, "the host stopped while it ran").await,
+        Replay::FileWrite { path, pre, post } => (path, pre, post),
+    };
+    let found = tokio::task::spawn_blocking(move || hash_now(&path)).await;
+    let found = match found {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return unknown(parts, record, &format!("the file cannot be read: {error}")).await,
+        Err(error) => return unknown(parts, record, &error.to_string()).await,
+    };
+    if found == post {
+        return done(parts, record).await;
+    }
+    if found == pre {
+        return Ok(Interrupted::Again(CallPhase::Started));
+    }
+    unknown(parts, record, "the file is neither as it was before nor as the call would have left it").await
+}
+
+/// Hex SHA-256 of a regular file; `None` when there is none. Links are not followed: a link in the file's place is
+/// not the file.
+fn hash_now(path: &Path) -> std::io::Result<Option<String>> {
+    let meta = match std::fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    if !meta.is_file() {
+        return Err(std::io::Error::other("it is no regular file any more"));
+    }
+    if meta.len() > MAX_COMPARED_BYTES {
+        return Err(std::io::Error::other("it has grown too large to compare"));
+    }
+    let digest = Sha256::digest(std::fs::read(path)?);
+    Ok(Some(data_encoding::HEXLOWER.encode(&digest)))
+}
+
+/// The effect is there: the crash came between the write and its record.
+async fn done(parts: &Arc<RouterParts>, record: CallRecord) -> Result<Interrupted, JournalError> {
+    let mut result = ToolResult::of(&record.request, ToolStatus::Succeeded);
+    result.output_text = Some("done; the host restarted right after it".to_owned());
+    finish(parts, record, result, CallPhase::Finished).await
+}
+
+/// Nobody can know. Never repeated by itself; the model and the person are told.
+async fn unknown(
+    parts: &Arc<RouterParts>,
+    record: CallRecord,
+    why: &str,
+) -> Result<Interrupted, JournalError> {
+    let text = format!(
+        "it is not known whether this call took effect: {why}. It was not repeated; look at the state of things before \
+         deciding what to do"
+    );
+    let error = WireError::new(ErrorCode::OutcomeUnknown, text);
+    let result = ToolResult::of(&record.request, ToolStatus::Indeterminate).with_error(error);
+    finish(parts, record, result, CallPhase::Indeterminate).await
+}
+
+async fn finish(
+    parts: &Arc<RouterParts>,
+    record: CallRecord,
+    result: ToolResult,
+    phase: CallPhase,
+) -> Result<Interrupted, JournalError> {
+    let completed = ToolCompleted {
+        result: result.clone(),
+        exit_code: None,
+        duration_ms: 0,
+        sandbox_level: SandboxLevel::None,
+        changes: Vec::new(),
+        replayed: true,
+    };
+    let event = parts.recorder().event(&record.request, EventBody::ToolCompleted(completed.clone()))?;
+    let record = CallRecord { phase, completed: Some(completed), ..record };
+    parts.journal.commit(vec![Write::Call(Box::new(record)), event]).await?;
+    Ok(Interrupted::Over(Box::new(result)))
+}
