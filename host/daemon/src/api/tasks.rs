@@ -1,0 +1,70 @@
+//! Tasks: start, cancel, look at what they changed.
+
+use std::sync::Arc;
+
+use lanyard_agent::session::NewTask;
+use lanyard_ports::journal::Baseline;
+use lanyard_protocol::error::{ErrorCode, WireError};
+use lanyard_protocol::method::{CancelTask, GetPatchPreview, PatchPreview, Response, StartTask};
+use lanyard_protocol::principal::Principal;
+use lanyard_tools::PreImage;
+
+use super::{Answer, session_error, store_error};
+use crate::host::Host;
+
+/// Largest first state of a file that is read back for a preview; larger ones are not shown as a diff anyway.
+const MAX_PRE_IMAGE: u32 = 16 << 20;
+
+/// `StartTask`.
+pub(super) async fn start(
+    host: &Arc<Host>,
+    principal: &Principal,
+    params: StartTask,
+) -> Result<Answer, WireError> {
+    host.journal.session(&params.session_id).map_err(|e| session_error(&params.session_id, e))?;
+    host.journal.room().map_err(store_error)?;
+    let task = NewTask {
+        task_id: params.task_id,
+        prompt: params.prompt,
+        options: params.task_options,
+        initiator: principal.clone(),
+    };
+    let accepted = host.sessions.start_task(host, &params.session_id, task).await?;
+    Ok(Response::StartTask(accepted).into())
+}
+
+/// `CancelTask`.
+pub(super) async fn cancel(
+    host: &Arc<Host>,
+    principal: &Principal,
+    params: CancelTask,
+) -> Result<Answer, WireError> {
+    host.journal.session(&params.session_id).map_err(|e| session_error(&params.session_id, e))?;
+    let by = principal.id.clone();
+    let accepted = host.sessions.cancel_task(host, &params.session_id, params.task_id, by).await?;
+    Ok(Response::CancelTask(accepted).into())
+}
+
+/// `GetPatchPreview`.
+pub(super) async fn preview(host: &Arc<Host>, params: GetPatchPreview) -> Result<Answer, WireError> {
+    let session = &params.session_id;
+    host.journal.session(session).map_err(|e| session_error(session, e))?;
+    if host.journal.task(session, &params.task_id).map_err(store_error)?.is_none() {
+        let text = format!("session {session} has no task {}", params.task_id);
+        return Err(WireError::new(ErrorCode::TaskNotFound, text));
+    }
+    let baselines = host.journal.baselines(session, &params.task_id).map_err(store_error)?;
+    let live = host.sessions.open_to_look(host, session).await?;
+    let artifacts = host.artifacts.clone();
+    let compare = move || {
+        let read_back = |baseline: Baseline| {
+            let read = |id| artifacts.read(&id, 0, MAX_PRE_IMAGE).map(|(bytes, _)| bytes);
+            let content = baseline.content.map(read).transpose()?;
+            Ok(PreImage { path: baseline.path, content, change: baseline.change })
+        };
+        let images: Vec<PreImage> = baselines.into_iter().map(read_back).collect::<Result<_, _>>()?;
+        Ok(lanyard_tools::preview(&live, &images))
+    };
+    let files = super::blocking(compare).await?;
+    Ok(Response::GetPatchPreview(PatchPreview { files }).into())
+}

@@ -1,0 +1,51 @@
+//! Policy of a machine without a backend: the local default bundle over the session's own directories.
+
+use std::path::PathBuf;
+
+use lanyard_policy::bundle::LocalDefault;
+use lanyard_policy::path::HostPath;
+use lanyard_ports::authority::{IssuedBundle, SessionAuthority, SessionClaim};
+use lanyard_ports::source::Clock;
+use lanyard_protocol::error::{ErrorCode, WireError};
+use lanyard_protocol::policy::{PolicyBundle, SandboxLevel};
+
+/// Raised when the meaning of the local default changes, so that older remembered answers and approvals end.
+const LOCAL_POLICY_EPOCH: u64 = 1;
+
+/// Issues the local layer.
+pub(crate) struct LocalAuthority<C> {
+    /// The clock bundles are dated by.
+    pub(crate) clock: C,
+    /// The owner accepts children that are not fully confined.
+    pub(crate) accept_unconfined: bool,
+    /// Most tokens of one session.
+    pub(crate) max_session_tokens: u64,
+}
+
+impl<C: Clock> LocalAuthority<C> {
+    fn bundle(&self, claim: &SessionClaim) -> Result<PolicyBundle, WireError> {
+        let bad = |text: String| WireError::new(ErrorCode::PolicyBundleInvalid, text);
+        let host_path = |root: &PathBuf| {
+            let text =
+                root.to_str().ok_or_else(|| bad(format!("the workspace {} is not UTF-8", root.display())))?;
+            HostPath::parse(text).map_err(|e| bad(format!("the workspace {text} cannot be used: {e}")))
+        };
+        let required_sandbox_level =
+            if self.accept_unconfined { SandboxLevel::None } else { SandboxLevel::Full };
+        LocalDefault {
+            roots: claim.roots.iter().map(host_path).collect::<Result<_, _>>()?,
+            policy_epoch: LOCAL_POLICY_EPOCH,
+            required_sandbox_level,
+            max_session_tokens: self.max_session_tokens,
+        }
+        .issue(claim.session_id.clone(), &claim.tenant_id, &claim.user_id, self.clock.now())
+        .map_err(|e| bad(e.to_string()))
+    }
+}
+
+#[async_trait::async_trait]
+impl<C: Clock> SessionAuthority for LocalAuthority<C> {
+    async fn issue(&self, claim: &SessionClaim) -> Result<Vec<IssuedBundle>, WireError> {
+        Ok(vec![IssuedBundle { layer: "local", bundle: self.bundle(claim)? }])
+    }
+}

@@ -1,0 +1,51 @@
+//! Precedence, refusals and their words.
+
+use super::{Config, ConfigSources, ResumePolicy};
+
+fn load(file: &str, env: &[(&str, &str)], sources: ConfigSources) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("config.toml"), file).unwrap();
+    let env: Vec<_> = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let sources = ConfigSources { state_dir: Some(dir.path().to_owned()), ..sources };
+    Config::from_parts(sources, &env).map_err(|e| e.to_string())
+}
+
+#[test]
+fn flags_beat_environment_beats_file() {
+    let file = "[host]\nname = \"file\"\nlisten = \"127.0.0.1:1\"\nresume = \"ask\"\n[model]\nname = \"a\"";
+    let env = [("LANYARD_HOST_NAME", "env"), ("LANYARD_LISTEN", "127.0.0.1:2")];
+    let sources = ConfigSources { listen: Some("127.0.0.1:3".parse().unwrap()), ..ConfigSources::default() };
+    let config = load(file, &env, sources).unwrap();
+    assert_eq!(config.host_name, "env");
+    assert_eq!(config.listen.unwrap().port(), 3);
+    assert_eq!(config.resume, ResumePolicy::Ask);
+    assert_eq!(config.model.model.as_deref(), Some("a"));
+}
+
+#[test]
+fn unknown_keys_and_variables_fail_and_are_named() {
+    let unknown = load("[policy]\nsandbox_reed = []", &[], ConfigSources::default()).unwrap_err();
+    assert!(unknown.contains("sandbox_reed"), "{unknown}");
+    let table = load("[polices]\n", &[], ConfigSources::default()).unwrap_err();
+    assert!(table.contains("polices"), "{table}");
+    let variable = load("", &[("LANYARD_GATEWAY_URI", "x")], ConfigSources::default()).unwrap_err();
+    assert!(variable.contains("LANYARD_GATEWAY_URI"), "{variable}");
+}
+
+#[test]
+fn a_token_never_follows_to_another_endpoint() {
+    let file = "[model]\nendpoint = \"https://a.example\"\ntoken = \"secret\"";
+    let config =
+        load(file, &[("LANYARD_GATEWAY_URL", "https://b.example")], ConfigSources::default()).unwrap();
+    assert_eq!(config.model.token, None);
+    assert!(config.model.from_environment);
+    let alone = load("[model]\ntoken = \"secret\"", &[], ConfigSources::default()).unwrap_err();
+    assert!(alone.contains("model.endpoint"), "{alone}");
+}
+
+#[test]
+fn a_missing_workspace_is_named_with_the_way_out() {
+    let sources = ConfigSources { workspaces: vec!["/no/such/place".into()], ..ConfigSources::default() };
+    let error = load("", &[], sources).unwrap_err();
+    assert!(error.contains("/no/such/place") && error.contains("create it"), "{error}");
+}

@@ -1,0 +1,140 @@
+//! How the host is, and what to do when it is not well.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lanyard_protocol::error::WireError;
+use lanyard_protocol::health::{HealthCheck, HealthReport, HealthStatus};
+use lanyard_protocol::policy::SandboxLevel;
+use lanyard_protocol::session::ModelInfo;
+use lanyard_protocol::version::PROTOCOL_VERSION;
+
+use crate::api::store_error;
+use crate::host::Host;
+
+/// Share of `store.max_bytes` from which on the panel warns.
+const STORE_WARNING_PERCENT: u64 = 80;
+
+/// Looks at everything. Reads counters only; never scans.
+pub(crate) async fn report(host: &Arc<Host>) -> Result<HealthReport, WireError> {
+    let mut counters = host.journal.counters().map_err(store_error)?;
+    counters.connections = host.connections.load(Ordering::Relaxed);
+    counters.store_max_bytes = host.config.store_max_bytes;
+    let model = host.models.current().await.info();
+    let (newest, _) = host.journal.list_sessions(None, None, 1).map_err(store_error)?;
+    let now = host.clock.now();
+    let checks = vec![
+        check_model(&model),
+        check_sandbox(host),
+        check_store(counters.store_bytes, counters.store_max_bytes),
+        check_outbox(counters.outbox_depth),
+        check_recovery(host),
+    ];
+    let status = checks.iter().map(|c| c.status).max().unwrap_or(HealthStatus::Ok);
+    Ok(HealthReport {
+        status,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol_version: PROTOCOL_VERSION,
+        pid: std::process::id(),
+        started_at: host.started_at,
+        uptime_seconds: now.millis_since(host.started_at) / 1000,
+        state_dir: host.state_dir.display().to_string(),
+        rss_bytes: resident_bytes(),
+        model,
+        sandbox_level: host.sandbox.report().level,
+        last_task: newest.into_iter().next().and_then(|session| session.last_task),
+        counters,
+        checks,
+    })
+}
+
+fn check(name: &str, status: HealthStatus, message: String, action: Option<&str>) -> HealthCheck {
+    HealthCheck { name: name.to_owned(), status, message, action: action.map(str::to_owned) }
+}
+
+fn check_model(model: &ModelInfo) -> HealthCheck {
+    if model.demo {
+        return check(
+            "model",
+            HealthStatus::Degraded,
+            "No model is configured or found on this machine: the built-in demo model answers. It is not an AI.".into(),
+            Some("Set LANYARD_GATEWAY_URL (and LANYARD_GATEWAY_TOKEN, LANYARD_MODEL) or start a local model server such as Ollama, then start the host again."),
+        );
+    }
+    check("model", HealthStatus::Ok, format!("{} at {} ({})", model.name, model.endpoint, model.source), None)
+}
+
+fn check_sandbox(host: &Host) -> HealthCheck {
+    let report = host.sandbox.report();
+    let missing = report.missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    match report.level {
+        SandboxLevel::Full => check(
+            "sandbox",
+            HealthStatus::Ok,
+            format!("Programs run fully confined: {}.", report.mechanisms),
+            None,
+        ),
+        level if host.config.accept_unconfined => check(
+            "sandbox",
+            HealthStatus::Degraded,
+            format!(
+                "Programs run with sandbox level {:?} (missing: {missing}) because policy.accept_unconfined is set: \
+                 approval is no boundary against a program that was approved once.",
+                level.as_str()
+            ),
+            Some("Use a kernel with Landlock and seccomp, then remove policy.accept_unconfined."),
+        ),
+        level => check(
+            "sandbox",
+            HealthStatus::Degraded,
+            format!(
+                "Sandbox level {:?} (missing: {missing}): programs are refused, because they could approve their own \
+                 requests. File tools work.",
+                level.as_str()
+            ),
+            Some(
+                "Use a kernel with Landlock (Linux 5.13 or newer) and seccomp, or set policy.accept_unconfined = true if you accept that.",
+            ),
+        ),
+    }
+}
+
+fn check_store(bytes: u64, max: u64) -> HealthCheck {
+    let percent = bytes.saturating_mul(100).checked_div(max).unwrap_or(0);
+    let message = format!("{} of {} MiB used.", bytes >> 20, max >> 20);
+    if percent >= 100 {
+        let action = "Delete sessions (`lanyard sessions delete ID`) or raise store.max_bytes.";
+        return check("store", HealthStatus::Bad, format!("{message} New tasks are refused."), Some(action));
+    }
+    if percent >= STORE_WARNING_PERCENT {
+        let action =
+            "Delete sessions you no longer need (`lanyard sessions delete ID`) or raise store.max_bytes.";
+        return check("store", HealthStatus::Degraded, message, Some(action));
+    }
+    check("store", HealthStatus::Ok, message, None)
+}
+
+fn check_outbox(depth: u64) -> HealthCheck {
+    let message =
+        format!("{depth} audit records on this machine; no central services are configured to take them.");
+    check("outbox", HealthStatus::Ok, message, None)
+}
+
+fn check_recovery(host: &Host) -> HealthCheck {
+    match &host.moved_aside {
+        None => check("recovery", HealthStatus::Ok, "The store was opened whole.".into(), None),
+        Some(moved) => check(
+            "recovery",
+            HealthStatus::Bad,
+            format!("{moved}. Nothing was deleted."),
+            Some("Restore a backup of the file and start again, or keep the file for examination and go on."),
+        ),
+    }
+}
+
+/// Resident memory of this process, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(rustix::param::page_size() as u64))
+}

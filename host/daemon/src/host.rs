@@ -1,0 +1,68 @@
+//! The wired parts that request handlers work with. Made once by [`crate::start`], shared read-only.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use lanyard_dispatch::ApprovalDesk;
+use lanyard_model::Selector;
+use lanyard_ports::authority::{Principals, SessionAuthority};
+use lanyard_ports::journal::{ArtifactStore, Journal};
+use lanyard_ports::source::{Clock, IdSource};
+use lanyard_protocol::Timestamp;
+use lanyard_protocol::id::HostId;
+use lanyard_store::MovedAside;
+use lanyard_tools::sandbox::Sandbox;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::sessions::LiveSessions;
+use crate::state_dir::RuntimePaths;
+
+/// Everything a handler may use.
+pub(crate) struct Host {
+    pub(crate) config: Config,
+    /// Canonical.
+    pub(crate) state_dir: PathBuf,
+    pub(crate) paths: RuntimePaths,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) artifacts: Arc<dyn ArtifactStore>,
+    pub(crate) authority: Arc<dyn SessionAuthority>,
+    pub(crate) desk: ApprovalDesk,
+    pub(crate) models: Arc<Selector>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) sessions: LiveSessions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) sandbox: Sandbox,
+    /// Who may ask and answer.
+    pub(crate) principals: Arc<dyn Principals>,
+    /// This host.
+    pub(crate) host_id: HostId,
+    /// Where a store that could not be read was moved to.
+    pub(crate) moved_aside: Option<MovedAside>,
+    pub(crate) started_at: Timestamp,
+    /// Connections open now.
+    pub(crate) connections: AtomicU64,
+    /// Cancelled when the host is to stop.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Host {
+    /// Tenant of this host; `local` without a backend.
+    pub(crate) fn tenant_id(&self) -> &'static str {
+        "local"
+    }
+
+    /// Directories no tool and no child may ever touch.
+    pub(crate) fn protected(&self) -> Vec<PathBuf> {
+        vec![self.state_dir.clone(), self.paths.socket_dir.clone()]
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("state_dir", &self.state_dir).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,22 @@
+//! The daemon: configuration, the one composition root, request handlers, event hub, local socket, recovery, ordered
+//! shutdown. What a host *does* is in the crates it wires together.
+
+mod api;
+mod authority;
+mod command;
+pub mod config;
+mod guard;
+mod health;
+mod host;
+mod hub;
+mod ids;
+mod principals;
+mod sessions;
+mod socket;
+mod sources;
+mod start;
+mod state_dir;
+
+pub use config::{Config, ConfigError, ConfigSources, ResumePolicy};
+pub use start::{Ready, RunError, StartError, run};
+pub use state_dir::{Manifest, default_state_dir};

@@ -1,0 +1,295 @@
+//! The sessions that are live: opened when somebody needs them, let go when nobody does.
+//!
+//! A live session is an owner task (`lanyard-agent`) with its policy, its workspace and its router. The store knows
+//! every session; this map only those in use, and dropping one loses nothing.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lanyard_agent::session::{NewTask, Resumed};
+use lanyard_agent::{Ports, ResumeCause, Session, SessionSetup};
+use lanyard_dispatch::{HostFacts, RouterParts, SessionPolicy, SessionRouter};
+use lanyard_policy::decide::Unconfined;
+use lanyard_ports::authority::SessionClaim;
+use lanyard_ports::journal::{NewEvent, SessionProgress, SessionRecord, Write};
+use lanyard_protocol::error::{ErrorCode, WireError};
+use lanyard_protocol::event::{EventBody, SessionPaused};
+use lanyard_protocol::id::{PrincipalId, SessionId, TaskId};
+use lanyard_protocol::method::TaskAccepted;
+use lanyard_protocol::session::SessionState;
+use lanyard_tools::sandbox::{Limits, PrivateTmp};
+use lanyard_tools::{HttpClient, Workspace, WorkspaceOptions};
+use tokio::sync::{Mutex, OnceCell};
+use tokio_util::task::TaskTracker;
+
+use crate::api::{session_error, store_error};
+use crate::config::ResumePolicy;
+use crate::guard::{ModelGate, SelectedModel, SessionRedactor};
+use crate::host::Host;
+use crate::ids::fresh;
+
+/// Live sessions kept although nothing runs in them. Opening one again costs some file-system calls.
+const IDLE_KEPT: usize = 32;
+
+/// A session in use.
+pub(crate) struct Live {
+    owner: Session,
+    workspace: Arc<Workspace>,
+    /// Removed with the session's handle.
+    _scratch: PrivateTmp,
+}
+
+impl Live {
+    fn is_idle(&self) -> bool {
+        self.owner.status().task.is_none()
+    }
+}
+
+/// The live sessions of a host.
+#[derive(Default)]
+pub(crate) struct LiveSessions {
+    open: Mutex<HashMap<SessionId, Arc<Live>>>,
+    tasks: TaskTracker,
+    http: OnceCell<HttpClient>,
+}
+
+impl LiveSessions {
+    /// The live session, opened if need be.
+    pub(crate) async fn open(&self, host: &Arc<Host>, id: &SessionId) -> Result<Arc<Live>, WireError> {
+        let mut open = self.open.lock().await;
+        if let Some(live) = open.get(id) {
+            return Ok(live.clone());
+        }
+        if open.len() >= IDLE_KEPT {
+            // A handle that somebody holds may be about to start a task; its session must not get a second owner.
+            open.retain(|_, live| Arc::strong_count(live) > 1 || !live.is_idle());
+        }
+        let live = Arc::new(self.start(host, id).await?);
+        open.insert(id.clone(), live.clone());
+        Ok(live)
+    }
+
+    /// The workspace of a session, live or ended, to look at files in.
+    pub(crate) async fn open_to_look(
+        &self,
+        host: &Arc<Host>,
+        id: &SessionId,
+    ) -> Result<Arc<Workspace>, WireError> {
+        if let Some(live) = self.open.lock().await.get(id) {
+            return Ok(live.workspace.clone());
+        }
+        let record = host.journal.session(id).map_err(|e| session_error(id, e))?;
+        let http = self.http().await?;
+        // The scratch directory is for programs; none is started here.
+        let (_scratch, workspace) = workspace(host, &record, http).await?;
+        Ok(workspace)
+    }
+
+    async fn http(&self) -> Result<HttpClient, WireError> {
+        self.http.get_or_try_init(|| async { http_client() }).await.cloned()
+    }
+
+    async fn start(&self, host: &Arc<Host>, id: &SessionId) -> Result<Live, WireError> {
+        let record = host.journal.session(id).map_err(|e| session_error(id, e))?;
+        if record.summary.state.is_final() {
+            let text = format!("session {id} has ended; start a new one");
+            return Err(WireError::new(ErrorCode::SessionExpired, text));
+        }
+        let http = self.http().await?;
+        let (scratch, workspace) = workspace(host, &record, http).await?;
+        let claim = SessionClaim {
+            session_id: id.clone(),
+            workspace_id: record.summary.workspace_id.clone(),
+            roots: record.roots.clone(),
+            tenant_id: host.tenant_id().to_owned(),
+            user_id: record.created_by.id.to_string(),
+        };
+        let policy = Arc::new(SessionPolicy::open(host.authority.clone(), host.clock.clone(), claim).await?);
+        let router = SessionRouter::new(RouterParts {
+            facts: HostFacts {
+                host_id: host.host_id.clone(),
+                tenant_id: host.tenant_id().to_owned(),
+                unconfined: if host.config.accept_unconfined {
+                    Unconfined::AcceptedByOwner
+                } else {
+                    Unconfined::Refused
+                },
+                approval_seconds: host.config.approval_seconds,
+            },
+            policy: policy.clone(),
+            workspace: workspace.clone(),
+            desk: host.desk.clone(),
+            principals: host.principals.clone(),
+            journal: host.journal.clone(),
+            artifacts: host.artifacts.clone(),
+            deltas: host.hub.clone(),
+            clock: host.clock.clone(),
+            ids: host.ids.clone(),
+        });
+        let ports = Ports {
+            journal: host.journal.clone(),
+            model: Arc::new(SelectedModel(host.models.clone())),
+            router: Arc::new(router),
+            deltas: host.hub.clone(),
+            clock: host.clock.clone(),
+            ids: host.ids.clone(),
+            gate: Arc::new(ModelGate::new(policy.clone(), host.models.clone(), host.clock.clone())),
+            redactor: Arc::new(SessionRedactor::new(policy)),
+        };
+        let setup = SessionSetup {
+            session_id: id.clone(),
+            workspace_id: record.summary.workspace_id,
+            roots: record.roots,
+        };
+        let stop = host.stop.clone();
+        let owner = Session::spawn(setup, ports, stop, &self.tasks).map_err(|e| session_error(id, e))?;
+        Ok(Live { owner, workspace, _scratch: scratch })
+    }
+
+    /// Starts a task.
+    pub(crate) async fn start_task(
+        &self,
+        host: &Arc<Host>,
+        id: &SessionId,
+        task: NewTask,
+    ) -> Result<TaskAccepted, WireError> {
+        // Asked here, so that the name of the model is known when the task says who answers.
+        host.models.current().await;
+        let live = self.open(host, id).await?;
+        live.owner.start_task(task).await.map_err(|e| WireError::from(&e))
+    }
+
+    /// Cancels a task.
+    pub(crate) async fn cancel_task(
+        &self,
+        host: &Arc<Host>,
+        id: &SessionId,
+        task: TaskId,
+        by: PrincipalId,
+    ) -> Result<TaskAccepted, WireError> {
+        let live = self.open(host, id).await?;
+        live.owner.cancel_task(task, by).await.map_err(|e| WireError::from(&e))
+    }
+
+    /// Lets a paused task go on.
+    pub(crate) async fn resume(&self, host: &Arc<Host>, id: &SessionId) -> Result<Resumed, WireError> {
+        let live = self.open(host, id).await?;
+        live.owner.resume(ResumeCause::Asked).await.map_err(|e| WireError::from(&e))
+    }
+
+    /// Ends a session.
+    pub(crate) async fn end(&self, host: &Arc<Host>, id: &SessionId) -> Result<(), WireError> {
+        let live = self.open(host, id).await?;
+        live.owner.end().await.map_err(|e| WireError::from(&e))?;
+        self.forget(id).await;
+        Ok(())
+    }
+
+    /// Lets go of a session's handle.
+    pub(crate) async fn forget(&self, id: &SessionId) {
+        self.open.lock().await.remove(id);
+    }
+
+    /// Waits until every owner has ended; the host's token must have been cancelled.
+    pub(crate) async fn stop(&self) {
+        self.open.lock().await.clear();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+fn http_client() -> Result<HttpClient, WireError> {
+    HttpClient::new().map_err(|e| {
+        let text = format!("HTTP requests cannot be made: {e}");
+        WireError::new(ErrorCode::InternalError, text)
+    })
+}
+
+async fn workspace(
+    host: &Arc<Host>,
+    record: &SessionRecord,
+    http: HttpClient,
+) -> Result<(PrivateTmp, Arc<Workspace>), WireError> {
+    let (host, roots) = (host.clone(), record.roots.clone());
+    let made = tokio::task::spawn_blocking(move || open_workspace(&host, roots, http)).await;
+    made.unwrap_or_else(|e| Err(WireError::new(ErrorCode::InternalError, e.to_string())))
+}
+
+fn open_workspace(
+    host: &Host,
+    roots: Vec<PathBuf>,
+    http: HttpClient,
+) -> Result<(PrivateTmp, Arc<Workspace>), WireError> {
+    let scratch = PrivateTmp::create_in(&host.paths.scratch).map_err(|e| {
+        let text = format!("{} cannot be used: {e}", host.paths.scratch.display());
+        WireError::new(ErrorCode::InternalError, text)
+    })?;
+    let options = WorkspaceOptions {
+        roots,
+        scratch: scratch.path().to_owned(),
+        protected: host.protected(),
+        home: crate::state_dir::home(),
+        sandbox: host.sandbox.clone(),
+        limits: Limits::default(),
+        http,
+    };
+    let workspace =
+        Workspace::new(options).map_err(|e| WireError::new(ErrorCode::InvalidRequest, e.to_string()))?;
+    Ok((scratch, Arc::new(workspace)))
+}
+
+/// Takes up what the last host left: ends children that outlived it and lets interrupted tasks go on, as configured.
+pub(crate) async fn recover(host: Arc<Host>) {
+    let unfinished = match host.journal.unfinished() {
+        Ok(sessions) => sessions,
+        Err(error) => return tracing::error!(%error, "interrupted tasks cannot be found"),
+    };
+    for id in unfinished {
+        if host.config.resume == ResumePolicy::Ask {
+            pause(&host, &id).await;
+            continue;
+        }
+        let resumed = async {
+            let live = host.sessions.open(&host, &id).await?;
+            live.owner.resume(ResumeCause::HostStarted).await.map_err(|e| WireError::from(&e))
+        };
+        match resumed.await {
+            Ok(Resumed::Running(task)) => tracing::info!(session = %id, %task, "an interrupted task goes on"),
+            Ok(Resumed::StaysPaused { reason }) => {
+                tracing::warn!(session = %id, reason, "a task stays paused")
+            }
+            Ok(Resumed::Nothing) => {}
+            Err(error) => tracing::error!(session = %id, %error, "an interrupted task cannot go on"),
+        }
+    }
+}
+
+/// Records that an interrupted task waits for `ResumeSession`, unless that is known already.
+async fn pause(host: &Arc<Host>, id: &SessionId) {
+    let recorded = async {
+        let record = host.journal.session(id).map_err(|e| session_error(id, e))?;
+        if record.summary.state == SessionState::SessionPaused {
+            return Ok(());
+        }
+        let at = host.clock.now();
+        let reason = "the host was stopped while the task ran; resume the session to let it go on".to_owned();
+        let event = NewEvent {
+            event_id: fresh(host, "evt")?,
+            workspace_id: record.summary.workspace_id,
+            session_id: id.clone(),
+            task_id: record.summary.last_task.map(|task| task.task_id),
+            step_id: None,
+            timestamp: at,
+            body: EventBody::SessionPaused(SessionPaused { reason }),
+        };
+        let state = Some(SessionState::SessionPaused);
+        let progress =
+            SessionProgress { session_id: id.clone(), state, task: None, name: None, add_tokens: 0, at };
+        let batch = vec![Write::Event(Box::new(event)), Write::Progress(Box::new(progress))];
+        host.journal.commit(batch).await.map_err(store_error)
+    };
+    if let Err(error) = recorded.await {
+        tracing::error!(session = %id, %error, "an interrupted task could not be marked as paused");
+    }
+}

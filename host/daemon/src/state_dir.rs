@@ -1,0 +1,341 @@
+//! The state directory: private, owned by one host at a time, announced by a manifest.
+//!
+//! Ownership is a kernel lock held for the life of the process; `server.json` is only a hint for clients. A host
+//! that was killed leaves a stale manifest and no lock, so the next one starts without asking anybody.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use lanyard_ports::source::IdSource;
+use lanyard_protocol::Timestamp;
+use lanyard_protocol::id::HostId;
+use lanyard_protocol::version::PROTOCOL_VERSION;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+/// Name of the manifest in the state directory.
+const MANIFEST: &str = "server.json";
+
+/// Longest path a unix socket address holds on Linux, the closing NUL not counted.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Others could read or change it.
+    #[error("{path} is open to other users (mode {mode:o}); run: chmod go-rwx {path}")]
+    TooOpen {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It belongs to somebody else.
+    #[error("{path} belongs to user {owner}, not to you; choose another with --state-dir DIR")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Another host holds the lock.
+    #[error(
+        "a host already runs with this state directory (process {pid}); stop it with `lanyard stop` or choose another with --state-dir DIR"
+    )]
+    Held {
+        /// The holder, 0 when it did not say.
+        pid: u32,
+    },
+    /// No usable place for the socket.
+    #[error(
+        "the socket path {path} is longer than {MAX_SOCKET_PATH} bytes; set XDG_RUNTIME_DIR to a shorter directory"
+    )]
+    SocketPathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StateDirError {
+    let path = path.to_owned();
+    move |source| StateDirError::Io { path, source }
+}
+
+/// `…/lanyard` in the user's state or data directory.
+pub fn default_state_dir() -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("", "", "lanyard")?;
+    Some(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned())
+}
+
+/// The owner's home directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())
+}
+
+/// What a running host says about itself. Untrusted by clients: they probe the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Process id.
+    pub pid: u32,
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// Its version.
+    pub version: String,
+    /// Wire contract it speaks.
+    pub protocol_version: u16,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+impl Manifest {
+    /// Reads the manifest of a state directory; `None` when there is none.
+    pub fn read(state_dir: &Path) -> std::io::Result<Option<Self>> {
+        let text = match std::fs::read(state_dir.join(MANIFEST)) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        serde_json::from_slice(&text).map(Some).map_err(std::io::Error::other)
+    }
+}
+
+/// A state directory that this process owns.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    /// Held, not used: the lock goes with the file.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory where needed, checks that it is private, and takes the lock.
+    pub(crate) fn claim(path: &Path) -> Result<Self, StateDirError> {
+        private_dir(path)?;
+        let path = std::fs::canonicalize(path).map_err(io(path))?;
+        let lock_path = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(io(&lock_path))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut holder = String::new();
+            lock.read_to_string(&mut holder).map_err(io(&lock_path))?;
+            return Err(StateDirError::Held { pid: holder.trim().parse().unwrap_or(0) });
+        }
+        lock.set_len(0).map_err(io(&lock_path))?;
+        write!(lock, "{}", std::process::id()).map_err(io(&lock_path))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The host's id, made at the first start. Random until the host has keys of its own to derive it from.
+    pub(crate) fn host_id(&self, ids: &dyn IdSource) -> Result<HostId, StateDirError> {
+        let path = self.path.join("host-id");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => HostId::new(text.trim()).map_err(std::io::Error::other).map_err(io(&path)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let id = HostId::new(ids.fresh("host")).map_err(std::io::Error::other).map_err(io(&path))?;
+                write_private(&path, id.as_str().as_bytes())?;
+                Ok(id)
+            }
+            Err(e) => Err(io(&path)(e)),
+        }
+    }
+
+    /// The canonical directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the manifest, whole or not at all.
+    pub(crate) fn announce(&self, socket: &Path) -> Result<Manifest, StateDirError> {
+        let manifest = Manifest {
+            pid: std::process::id(),
+            socket: socket.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol_version: PROTOCOL_VERSION,
+            started_at: Timestamp::now(),
+        };
+        let path = self.path.join(MANIFEST);
+        let text = serde_json::to_vec(&manifest).map_err(std::io::Error::other).map_err(io(&path))?;
+        write_private(&path, &text)?;
+        Ok(manifest)
+    }
+
+    /// Removes the manifest if it is still this process's own.
+    pub(crate) fn withdraw(&self) -> Result<(), StateDirError> {
+        let path = self.path.join(MANIFEST);
+        match Manifest::read(&self.path) {
+            Ok(Some(manifest)) if manifest.pid == std::process::id() => {
+                std::fs::remove_file(&path).map_err(io(&path))
+            }
+            Ok(_) => Ok(()),
+            Err(e) => Err(io(&path)(e)),
+        }
+    }
+}
+
+/// Writes a file of mode 0600, whole or not at all.
+fn write_private(path: &Path, content: &[u8]) -> Result<(), StateDirError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    let mut file = options.open(&temporary).map_err(io(&temporary))?;
+    file.write_all(content).map_err(io(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(io(path))
+}
+
+/// Creates a directory of mode 0700, or checks that an existing one is ours and closed to others.
+pub(crate) fn private_dir(path: &Path) -> Result<(), StateDirError> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(io(parent))?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(io(path)(e)),
+    }
+    let meta = std::fs::metadata(path).map_err(io(path))?;
+    let me = rustix::process::geteuid().as_raw();
+    if meta.uid() != me {
+        return Err(StateDirError::Foreign { path: path.to_owned(), owner: meta.uid() });
+    }
+    let mode = meta.mode() & 0o777;
+    if !meta.is_dir() {
+        return Err(io(path)(std::io::Error::from(std::io::ErrorKind::NotADirectory)));
+    }
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    if !ours_alone(path)? {
+        return Err(StateDirError::TooOpen { path: path.to_owned(), mode });
+    }
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(path, private).map_err(io(path))
+}
+
+/// What a state directory holds.
+const OUR_NAMES: &[&str] = &["config.toml", "host-id", "host.log", "lock", MANIFEST, "store"];
+
+/// Whether closing a directory to others can hurt nobody: it holds only what a host puts there, if anything.
+fn ours_alone(path: &Path) -> Result<bool, StateDirError> {
+    for entry in std::fs::read_dir(path).map_err(io(path))? {
+        let name = entry.map_err(io(path))?.file_name();
+        if !OUR_NAMES.iter().any(|ours| name == *ours) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Places outside the state directory that belong to this host: the socket's directory and the children's scratch.
+#[derive(Debug, Clone)]
+pub(crate) struct RuntimePaths {
+    /// Directory of the socket; children must never reach it.
+    pub(crate) socket_dir: PathBuf,
+    /// The socket.
+    pub(crate) socket: PathBuf,
+    /// Temporary directories of children.
+    pub(crate) scratch: PathBuf,
+    /// Working directories of sessions without a project.
+    pub(crate) general: PathBuf,
+}
+
+impl RuntimePaths {
+    /// Derives the places from a canonical state directory and creates them, private.
+    pub(crate) fn prepare(state_dir: &Path) -> Result<Self, StateDirError> {
+        let uid = rustix::process::geteuid().as_raw();
+        let tag = short_hash(state_dir);
+        let socket_dir = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+            Some(dir) if dir.is_absolute() && dir.is_dir() => dir.join("lanyard"),
+            _ => PathBuf::from(format!("/tmp/lanyard-{uid}")),
+        };
+        private_dir(&socket_dir)?;
+        let socket = socket_dir.join(format!("{tag}.sock"));
+        if socket.as_os_str().len() > MAX_SOCKET_PATH {
+            return Err(StateDirError::SocketPathTooLong { path: socket });
+        }
+        let scratch = PathBuf::from(format!("/tmp/lanyard-scratch-{uid}-{tag}"));
+        private_dir(&scratch)?;
+        let mut general = state_dir.as_os_str().to_owned();
+        general.push("-workspaces");
+        Ok(Self { socket_dir, socket, scratch, general: general.into() })
+    }
+}
+
+/// 16 hex digits of the path's SHA-256: enough to keep the hosts of one user apart.
+fn short_hash(path: &Path) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{Manifest, StateDir, StateDirError};
+
+    #[test]
+    fn one_owner_at_a_time_and_the_lock_dies_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let first = StateDir::claim(&path).unwrap();
+        let second = StateDir::claim(&path).unwrap_err();
+        assert!(matches!(second, StateDirError::Held { pid } if pid == std::process::id()), "{second}");
+        drop(first);
+        StateDir::claim(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_open_to_others_is_refused_with_the_command_that_mends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("somebody's file"), "x").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let error = StateDir::claim(&path).unwrap_err().to_string();
+        assert!(error.contains("chmod go-rwx"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_directory_is_made_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        StateDir::claim(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_manifest_is_removed_by_its_own_process_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::claim(&dir.path().join("s")).unwrap();
+        let mut manifest = state.announce("/x.sock".as_ref()).unwrap();
+        manifest.pid += 1;
+        let path = state.path().join("server.json");
+        std::fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        state.withdraw().unwrap();
+        assert!(path.exists(), "another process's manifest stays");
+        state.announce("/x.sock".as_ref()).unwrap();
+        state.withdraw().unwrap();
+        assert_eq!(Manifest::read(state.path()).unwrap(), None);
+    }
+}
