@@ -4,7 +4,7 @@
 //! streamed. The log in the store stays the one source: a subscriber that lags loses nothing durable, it reads on
 //! from its cursor (`api::subscription`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lanyard_ports::sink::{CommitObserver, DeltaSink};
@@ -19,6 +19,9 @@ const FEED_CAPACITY: usize = 512;
 
 /// Bytes of still-streaming text a late subscriber is given.
 const TAIL_BYTES: usize = 64 * 1024;
+
+/// Pieces of it: a program that writes byte by byte must not cost a frame a byte.
+const TAIL_PIECES: usize = 1024;
 
 /// An event on its way to subscribers. Its JSON is made at most once, whatever number of clients want it.
 #[derive(Debug)]
@@ -56,16 +59,16 @@ impl Published {
 /// Text that is being streamed and not yet complete.
 #[derive(Debug, Default)]
 struct Tail {
-    deltas: Vec<(StreamId, Arc<Published>, usize)>,
+    deltas: VecDeque<(StreamId, Arc<Published>, usize)>,
     bytes: usize,
 }
 
 impl Tail {
     fn push(&mut self, stream: StreamId, published: Arc<Published>, bytes: usize) {
-        self.deltas.push((stream, published, bytes));
+        self.deltas.push_back((stream, published, bytes));
         self.bytes += bytes;
-        while self.bytes > TAIL_BYTES && self.deltas.len() > 1 {
-            let (_, _, oldest) = self.deltas.remove(0);
+        while self.deltas.len() > TAIL_PIECES || (self.bytes > TAIL_BYTES && self.deltas.len() > 1) {
+            let Some((_, _, oldest)) = self.deltas.pop_front() else { return };
             self.bytes -= oldest;
         }
     }

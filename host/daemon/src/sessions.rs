@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lanyard_agent::session::{NewTask, Resumed};
 use lanyard_agent::{Ports, ResumeCause, Session, SessionSetup};
@@ -20,7 +20,7 @@ use lanyard_protocol::method::TaskAccepted;
 use lanyard_protocol::session::SessionState;
 use lanyard_tools::sandbox::{Limits, PrivateTmp};
 use lanyard_tools::{HttpClient, Workspace, WorkspaceOptions};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{session_error, store_error};
@@ -32,12 +32,15 @@ use crate::ids::fresh;
 /// Live sessions kept although nothing runs in them. Opening one again costs some file-system calls.
 const IDLE_KEPT: usize = 32;
 
+/// Tasks that run at once. Each may hold programs and some megabytes of thread; more people than this do not share a
+/// machine.
+const MAX_RUNNING: usize = 64;
+
 /// A session in use.
 pub(crate) struct Live {
     owner: Session,
     workspace: Arc<Workspace>,
-    /// Removed with the session's handle.
-    _scratch: PrivateTmp,
+    scratch: Option<PrivateTmp>,
 }
 
 impl Live {
@@ -46,28 +49,55 @@ impl Live {
     }
 }
 
+impl Drop for Live {
+    /// Programs may have left a great many files; they are deleted where blocking is allowed.
+    fn drop(&mut self) {
+        let Some(scratch) = self.scratch.take() else { return };
+        let remove = move || {
+            let path = scratch.path().to_owned();
+            if let Err(error) = scratch.remove() {
+                tracing::warn!(%error, dir = %path.display(), "a scratch directory stays until the next start");
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+/// A session that is live or being opened; opening one never makes another wait.
+type Opening = Arc<OnceCell<Arc<Live>>>;
+
 /// The live sessions of a host.
 #[derive(Default)]
 pub(crate) struct LiveSessions {
-    open: Mutex<HashMap<SessionId, Arc<Live>>>,
+    open: Mutex<HashMap<SessionId, Opening>>,
     tasks: TaskTracker,
     http: OnceCell<HttpClient>,
 }
 
 impl LiveSessions {
+    fn map(&self) -> MutexGuard<'_, HashMap<SessionId, Opening>> {
+        // Held for map operations only, which do not panic half-way.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The live session, opened if need be.
     pub(crate) async fn open(&self, host: &Arc<Host>, id: &SessionId) -> Result<Arc<Live>, WireError> {
-        let mut open = self.open.lock().await;
-        if let Some(live) = open.get(id) {
-            return Ok(live.clone());
+        let opening = {
+            let mut open = self.map();
+            if open.len() >= IDLE_KEPT && !open.contains_key(id) {
+                open.retain(|_, opening| in_use(opening));
+            }
+            open.entry(id.clone()).or_default().clone()
+        };
+        let live =
+            opening.get_or_try_init(|| async { self.start(host, id).await.map(Arc::new) }).await.cloned();
+        if live.is_err() {
+            self.map().remove(id);
         }
-        if open.len() >= IDLE_KEPT {
-            // A handle that somebody holds may be about to start a task; its session must not get a second owner.
-            open.retain(|_, live| Arc::strong_count(live) > 1 || !live.is_idle());
-        }
-        let live = Arc::new(self.start(host, id).await?);
-        open.insert(id.clone(), live.clone());
-        Ok(live)
+        live
     }
 
     /// The workspace of a session, live or ended, to look at files in.
@@ -76,7 +106,7 @@ impl LiveSessions {
         host: &Arc<Host>,
         id: &SessionId,
     ) -> Result<Arc<Workspace>, WireError> {
-        if let Some(live) = self.open.lock().await.get(id) {
+        if let Some(live) = self.map().get(id).and_then(|opening| opening.get()) {
             return Ok(live.workspace.clone());
         }
         let record = host.journal.session(id).map_err(|e| session_error(id, e))?;
@@ -144,7 +174,7 @@ impl LiveSessions {
         };
         let stop = host.stop.clone();
         let owner = Session::spawn(setup, ports, stop, &self.tasks).map_err(|e| session_error(id, e))?;
-        Ok(Live { owner, workspace, _scratch: scratch })
+        Ok(Live { owner, workspace, scratch: Some(scratch) })
     }
 
     /// Starts a task.
@@ -154,10 +184,18 @@ impl LiveSessions {
         id: &SessionId,
         task: NewTask,
     ) -> Result<TaskAccepted, WireError> {
+        if self.running() >= MAX_RUNNING {
+            let text = format!("{MAX_RUNNING} tasks run on this host already; wait for one to end");
+            return Err(WireError::new(ErrorCode::RateLimited, text));
+        }
         // Asked here, so that the name of the model is known when the task says who answers.
         host.models.current().await;
         let live = self.open(host, id).await?;
         live.owner.start_task(task).await.map_err(|e| WireError::from(&e))
+    }
+
+    fn running(&self) -> usize {
+        self.map().values().filter_map(|opening| opening.get()).filter(|live| !live.is_idle()).count()
     }
 
     /// Cancels a task.
@@ -182,21 +220,28 @@ impl LiveSessions {
     pub(crate) async fn end(&self, host: &Arc<Host>, id: &SessionId) -> Result<(), WireError> {
         let live = self.open(host, id).await?;
         live.owner.end().await.map_err(|e| WireError::from(&e))?;
-        self.forget(id).await;
+        self.forget(id);
         Ok(())
     }
 
     /// Lets go of a session's handle.
-    pub(crate) async fn forget(&self, id: &SessionId) {
-        self.open.lock().await.remove(id);
+    pub(crate) fn forget(&self, id: &SessionId) {
+        self.map().remove(id);
     }
 
     /// Waits until every owner has ended; the host's token must have been cancelled.
     pub(crate) async fn stop(&self) {
-        self.open.lock().await.clear();
+        self.map().clear();
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// Whether a session must stay in the map: it runs a task, is being opened, or somebody holds it and may be about to
+/// start a task; a session must never have two owners.
+fn in_use(opening: &Opening) -> bool {
+    let Some(live) = opening.get() else { return true };
+    Arc::strong_count(opening) > 1 || Arc::strong_count(live) > 1 || !live.is_idle()
 }
 
 fn http_client() -> Result<HttpClient, WireError> {
@@ -241,6 +286,12 @@ fn open_workspace(
 
 /// Takes up what the last host left: ends children that outlived it and lets interrupted tasks go on, as configured.
 pub(crate) async fn recover(host: Arc<Host>) {
+    let sweeping = host.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = sweeping.paths.sweep() {
+            tracing::warn!(%error, "files of programs of an earlier host could not be deleted");
+        }
+    });
     let unfinished = match host.journal.unfinished() {
         Ok(sessions) => sessions,
         Err(error) => return tracing::error!(%error, "interrupted tasks cannot be found"),

@@ -41,7 +41,9 @@ pub enum StateDirError {
         mode: u32,
     },
     /// It belongs to somebody else.
-    #[error("{path} belongs to user {owner}, not to you; choose another with --state-dir DIR")]
+    #[error(
+        "{path} belongs to user {owner}, not to you; choose another with --state-dir DIR, or set XDG_RUNTIME_DIR"
+    )]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -146,13 +148,15 @@ impl StateDir {
     pub(crate) fn host_id(&self, ids: &dyn IdSource) -> Result<HostId, StateDirError> {
         let path = self.path.join("host-id");
         match std::fs::read_to_string(&path) {
-            Ok(text) => HostId::new(text.trim()).map_err(std::io::Error::other).map_err(io(&path)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Ok(text) if !text.trim().is_empty() => {
+                HostId::new(text.trim()).map_err(std::io::Error::other).map_err(io(&path))
+            }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(&path)(e)),
+            Ok(_) | Err(_) => {
                 let id = HostId::new(ids.fresh("host")).map_err(std::io::Error::other).map_err(io(&path))?;
                 write_private(&path, id.as_str().as_bytes())?;
                 Ok(id)
             }
-            Err(e) => Err(io(&path)(e)),
         }
     }
 
@@ -189,7 +193,7 @@ impl StateDir {
     }
 }
 
-/// Writes a file of mode 0600, whole or not at all.
+/// Writes a file of mode 0600, whole or not at all, and on disk when it returns.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), StateDirError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
@@ -197,8 +201,10 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), StateDirError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true).mode(0o600);
     let mut file = options.open(&temporary).map_err(io(&temporary))?;
-    file.write_all(content).map_err(io(&temporary))?;
-    std::fs::rename(&temporary, path).map_err(io(path))
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(io(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(io(path))?;
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))
 }
 
 /// Creates a directory of mode 0700, or checks that an existing one is ours and closed to others.
@@ -211,7 +217,8 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), StateDirError> {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(e) => return Err(io(path)(e)),
     }
-    let meta = std::fs::metadata(path).map_err(io(path))?;
+    // Not followed: in a directory shared with others a link may be somebody else's.
+    let meta = std::fs::symlink_metadata(path).map_err(io(path))?;
     let me = rustix::process::geteuid().as_raw();
     if meta.uid() != me {
         return Err(StateDirError::Foreign { path: path.to_owned(), owner: meta.uid() });
@@ -223,15 +230,20 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), StateDirError> {
     if mode & 0o077 == 0 {
         return Ok(());
     }
-    if !ours_alone(path)? {
+    // What others could write to may hold what others have written.
+    if mode & 0o022 != 0 && !is_empty(path)? || !ours_alone(path)? {
         return Err(StateDirError::TooOpen { path: path.to_owned(), mode });
     }
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(path, private).map_err(io(path))
 }
 
+fn is_empty(path: &Path) -> Result<bool, StateDirError> {
+    Ok(std::fs::read_dir(path).map_err(io(path))?.next().is_none())
+}
+
 /// What a state directory holds.
-const OUR_NAMES: &[&str] = &["config.toml", "host-id", "host.log", "lock", MANIFEST, "store"];
+const OUR_NAMES: &[&str] = &["config.toml", "host-id", "host.log", "host.sock", "lock", MANIFEST, "store"];
 
 /// Whether closing a directory to others can hurt nobody: it holds only what a host puts there, if anything.
 fn ours_alone(path: &Path) -> Result<bool, StateDirError> {
@@ -258,25 +270,66 @@ pub(crate) struct RuntimePaths {
 }
 
 impl RuntimePaths {
-    /// Derives the places from a canonical state directory and creates them, private.
+    /// Derives the places from a canonical state directory and creates them, private. Nothing of an earlier host is
+    /// left in `scratch`: what it holds is moved aside, for [`RuntimePaths::sweep`] to delete.
     pub(crate) fn prepare(state_dir: &Path) -> Result<Self, StateDirError> {
-        let uid = rustix::process::geteuid().as_raw();
-        let tag = short_hash(state_dir);
-        let socket_dir = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-            Some(dir) if dir.is_absolute() && dir.is_dir() => dir.join("lanyard"),
-            _ => PathBuf::from(format!("/tmp/lanyard-{uid}")),
-        };
-        private_dir(&socket_dir)?;
-        let socket = socket_dir.join(format!("{tag}.sock"));
-        if socket.as_os_str().len() > MAX_SOCKET_PATH {
-            return Err(StateDirError::SocketPathTooLong { path: socket });
+        let socket = socket_path(state_dir)?;
+        let socket_dir = socket.parent().unwrap_or(state_dir).to_owned();
+        let scratch = beside(state_dir, "-scratch");
+        if scratch.symlink_metadata().is_ok() {
+            let aside = beside(&scratch, &format!("-old-{}", std::process::id()));
+            std::fs::rename(&scratch, &aside).map_err(io(&scratch))?;
         }
-        let scratch = PathBuf::from(format!("/tmp/lanyard-scratch-{uid}-{tag}"));
         private_dir(&scratch)?;
-        let mut general = state_dir.as_os_str().to_owned();
-        general.push("-workspaces");
-        Ok(Self { socket_dir, socket, scratch, general: general.into() })
+        let general = beside(state_dir, "-workspaces");
+        private_dir(&general)?;
+        Ok(Self { socket_dir, socket, scratch, general })
     }
+
+    /// Deletes what programs of earlier hosts left behind. Blocks, perhaps for long.
+    pub(crate) fn sweep(&self) -> std::io::Result<()> {
+        let (Some(parent), Some(name)) = (self.scratch.parent(), self.scratch.file_name()) else {
+            return Ok(());
+        };
+        let prefix = format!("{}-old-", name.to_string_lossy());
+        for entry in std::fs::read_dir(parent)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A directory beside another one, named after it.
+fn beside(dir: &Path, suffix: &str) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The user's runtime directory where there is one, else the state directory itself, else, when that path is too long
+/// for a socket, a private directory in `/tmp`.
+fn socket_path(state_dir: &Path) -> Result<PathBuf, StateDirError> {
+    let fits = |path: &PathBuf| path.as_os_str().len() <= MAX_SOCKET_PATH;
+    let name = format!("{}.sock", short_hash(state_dir));
+    if let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+        let dir = runtime.join("lanyard");
+        let path = dir.join(&name);
+        if runtime.is_absolute() && runtime.is_dir() && fits(&path) {
+            private_dir(&dir)?;
+            return Ok(path);
+        }
+    }
+    let own = state_dir.join("host.sock");
+    if fits(&own) {
+        return Ok(own);
+    }
+    let dir = PathBuf::from(format!("/tmp/lanyard-{}", rustix::process::geteuid().as_raw()));
+    private_dir(&dir)?;
+    let path = dir.join(&name);
+    if fits(&path) { Ok(path) } else { Err(StateDirError::SocketPathTooLong { path }) }
 }
 
 /// 16 hex digits of the path's SHA-256: enough to keep the hosts of one user apart.
@@ -290,7 +343,8 @@ fn short_hash(path: &Path) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{Manifest, StateDir, StateDirError};
+    use super::{Manifest, RuntimePaths, StateDir, StateDirError, private_dir};
+    use crate::sources::RandomIds;
 
     #[test]
     fn one_owner_at_a_time_and_the_lock_dies_with_it() {
@@ -312,6 +366,42 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let error = StateDir::claim(&path).unwrap_err().to_string();
         assert!(error.contains("chmod go-rwx"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_others_could_write_to_is_not_adopted_with_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("config.toml"), "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(StateDir::claim(&path), Err(StateDirError::TooOpen { .. })));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        StateDir::claim(&path).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_private_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("target")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("target"), dir.path().join("link")).unwrap();
+        private_dir(&dir.path().join("link")).unwrap_err();
+    }
+
+    #[test]
+    fn an_id_cut_short_by_a_power_loss_is_made_anew_and_scratch_starts_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::claim(&dir.path().join("s")).unwrap();
+        std::fs::write(state.path().join("host-id"), "").unwrap();
+        let id = state.host_id(&RandomIds).unwrap();
+        assert_eq!(state.host_id(&RandomIds).unwrap(), id);
+        let paths = RuntimePaths::prepare(state.path()).unwrap();
+        std::fs::write(paths.scratch.join("secret"), "x").unwrap();
+        let paths = RuntimePaths::prepare(state.path()).unwrap();
+        assert_eq!(std::fs::read_dir(&paths.scratch).unwrap().count(), 0);
+        paths.sweep().unwrap();
+        let left = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+        assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("-old-")));
     }
 
     #[test]

@@ -203,9 +203,7 @@ impl PreparedCall for Asking {
     async fn settle(self: Box<Self>, cancel: &CancellationToken) -> Settled {
         let Self { call, ask, detail, baselines, prepared } = *self;
         match settle(&call, ask, detail, cancel).await {
-            Ok(Ok(permit)) => {
-                Settled::Ready(Box::new(Permitting { call, permit, baselines, prepared, confirm: true }))
-            }
+            Ok(Ok(permit)) => Settled::Ready(Box::new(Permitting { call, permit, baselines, prepared })),
             Ok(Err(result)) => Settled::Done(Box::new(result)),
             Err(error) => Settled::Done(Box::new(call.failed(&error))),
         }
@@ -264,8 +262,6 @@ pub(crate) struct Permitting {
     pub(crate) permit: Permitted<PlannedCall>,
     pub(crate) baselines: Vec<PreImage>,
     pub(crate) prepared: Prepared,
-    /// The permission was given a while ago: policy and rights are asked again at the start.
-    pub(crate) confirm: bool,
 }
 
 #[async_trait::async_trait]
@@ -286,8 +282,8 @@ impl PreparedCall for Permitting {
 #[async_trait::async_trait]
 impl ReadyCall for Permitting {
     async fn run(self: Box<Self>, cancel: &CancellationToken) -> ToolResult {
-        let Self { call, permit, baselines, prepared, confirm } = *self;
-        let started = match start(&call, permit, baselines, confirm).await {
+        let Self { call, permit, baselines, prepared } = *self;
+        let started = match start(&call, permit, baselines).await {
             Ok(Ok(started)) => started,
             Ok(Err(refused)) => return refused,
             Err(error) => return call.failed(&error),
@@ -320,27 +316,20 @@ async fn start(
     call: &Call,
     permit: Permitted<PlannedCall>,
     baselines: Vec<PreImage>,
-    confirm: bool,
 ) -> Result<Result<Started, ToolResult>, JournalError> {
-    let permit = if confirm {
-        let layers = match call.parts.policy.current().await {
-            Ok(layers) => layers,
-            Err(lapse) => {
-                return call
-                    .refuse(WireError::new(ErrorCode::PolicyExpired, lapse.to_string()))
-                    .await
-                    .map(Err);
-            }
-        };
-        // `execute` looks at the contents again; here policy and the approver's right are.
-        let contents = permit.get().contents().to_vec();
-        let terms = call.parts.terms(&call.terms);
-        match permit.confirm(contents, &layers, &terms, |id| call.parts.principals.standing(id)) {
-            Ok(permit) => permit,
-            Err(denial) => return call.refuse(denial.to_wire()).await.map(Err),
+    let layers = match call.parts.policy.current().await {
+        Ok(layers) => layers,
+        Err(lapse) => {
+            return call.refuse(WireError::new(ErrorCode::PolicyExpired, lapse.to_string())).await.map(Err);
         }
-    } else {
-        permit
+    };
+    // Since the call was judged it may have waited for a person or behind another call. Policy and the approver's
+    // right are asked again here; that the files still are what was planned, `execute` finds out right before it acts.
+    let contents = permit.get().contents().to_vec();
+    let terms = call.parts.terms(&call.terms);
+    let permit = match permit.confirm(contents, &layers, &terms, |id| call.parts.principals.standing(id)) {
+        Ok(permit) => permit,
+        Err(denial) => return call.refuse(denial.to_wire()).await.map(Err),
     };
     let approval_id = match permit.basis() {
         Basis::Approved { approval, .. } => Some(approval.clone()),

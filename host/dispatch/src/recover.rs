@@ -4,12 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lanyard_ports::journal::{CallPhase, CallRecord, JournalError, Replay, Write};
+use lanyard_protocol::envelope::{BoundedContext, Component, Severity};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{EventBody, ToolCompleted};
 use lanyard_protocol::policy::SandboxLevel;
 use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolStatus};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::record::About;
 use crate::router::RouterParts;
 
 /// Largest file compared by hash after a crash; a file tool writes nothing larger.
@@ -127,8 +130,22 @@ async fn finish(
         changes: Vec::new(),
         replayed: true,
     };
-    let event = parts.recorder().event(&record.request, EventBody::ToolCompleted(completed.clone()))?;
+    let recorder = parts.recorder();
+    let event = recorder.event(&record.request, EventBody::ToolCompleted(completed.clone()))?;
+    let severity = if phase == CallPhase::Indeterminate { Severity::Error } else { Severity::Info };
+    let about =
+        About { component: Component::LocalToolRuntime, context: BoundedContext::ToolExecution, severity };
+    let payload = json!({
+        "toolName": record.request.tool_name,
+        "capability": record.request.capability,
+        "status": result.status,
+        "errorCode": result.error.as_ref().map(|e| e.code),
+        "approvalId": record.approval_id,
+        "foundAfterRestart": true,
+    });
+    let user = &parts.policy.claim().user_id;
+    let audit = recorder.audit(&record.request, user, "tool_completed", about, payload)?;
     let record = CallRecord { phase, completed: Some(completed), ..record };
-    parts.journal.commit(vec![Write::Call(Box::new(record)), event]).await?;
+    parts.journal.commit(vec![Write::Call(Box::new(record)), event, audit]).await?;
     Ok(Interrupted::Over(Box::new(result)))
 }

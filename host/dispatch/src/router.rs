@@ -210,13 +210,7 @@ async fn judge(mut call: Call, plan: Plan, layers: &Layers) -> Result<Box<dyn Pr
             )?);
             batch.extend(call.advance(CallPhase::Authorized, None));
             call.append(batch).await?;
-            Ok(Box::new(Permitting {
-                call,
-                permit,
-                baselines: plan.baselines,
-                prepared: plan.prepared,
-                confirm: false,
-            }))
+            Ok(Box::new(Permitting { call, permit, baselines: plan.baselines, prepared: plan.prepared }))
         }
         Verdict::Ask(ask) => {
             batch.push(call.decided(
@@ -233,7 +227,7 @@ async fn judge(mut call: Call, plan: Plan, layers: &Layers) -> Result<Box<dyn Pr
                     batch.extend(call.advance(CallPhase::Authorized, None));
                     call.append(batch).await?;
                     let (baselines, prepared) = (plan.baselines, plan.prepared);
-                    Ok(Box::new(Permitting { call, permit, baselines, prepared, confirm: true }))
+                    Ok(Box::new(Permitting { call, permit, baselines, prepared }))
                 }
                 Err(ask) => {
                     call.append(batch).await?;

@@ -10,7 +10,7 @@ use lanyard_protocol::method::{
 };
 use lanyard_protocol::principal::Principal;
 
-use super::{Answer, page_size, session_error, store_error};
+use super::{Answer, blocking, page_size, session_error, store_error};
 use crate::command::Command;
 use crate::host::Host;
 use crate::ids::invalid;
@@ -43,15 +43,14 @@ pub(super) async fn answer(
 }
 
 /// `ListApprovals`.
-pub(super) fn list(host: &Arc<Host>, params: ListApprovals) -> Result<Answer, WireError> {
+pub(super) async fn list(host: &Arc<Host>, params: ListApprovals) -> Result<Answer, WireError> {
     let limit = page_size(params.limit)?;
     if let Some(session) = &params.session_id {
         host.journal.session(session).map_err(|e| session_error(session, e))?;
     }
-    let approvals = host
-        .journal
-        .approvals(params.session_id.as_ref(), params.include_settled, limit)
-        .map_err(store_error)?;
+    let journal = host.journal.clone();
+    let read = move || journal.approvals(params.session_id.as_ref(), params.include_settled, limit);
+    let approvals = blocking(read).await?;
     Ok(Response::ListApprovals(ApprovalPage { approvals }).into())
 }
 

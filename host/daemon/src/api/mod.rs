@@ -85,7 +85,7 @@ pub(crate) async fn handle(
         Request::CancelTask(p) => tasks::cancel(host, principal, p).await,
         Request::GetPatchPreview(p) => tasks::preview(host, p).await,
         Request::ApproveAction(p) => approvals::answer(host, principal, p).await,
-        Request::ListApprovals(p) => approvals::list(host, p),
+        Request::ListApprovals(p) => approvals::list(host, p).await,
         Request::AcknowledgeApproval(p) => approvals::acknowledge(host, principal, p).await,
         Request::ListRules(_) => approvals::rules(host),
         Request::RevokeRule(p) => approvals::revoke_rule(host, p).await,

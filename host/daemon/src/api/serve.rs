@@ -15,7 +15,7 @@ use lanyard_protocol::id::SessionId;
 use lanyard_protocol::limits::{MAX_FRAME_BYTES, MAX_IN_FLIGHT};
 use lanyard_protocol::method::{Request, Response};
 use lanyard_protocol::principal::Principal;
-use lanyard_protocol::rpc::RequestId;
+use lanyard_protocol::rpc::{INVALID_PARAMS, METHOD_NOT_FOUND, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -166,6 +166,8 @@ impl<C: EventCodec> Reader<C> {
         let bytes = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Broken)?;
         let call = match self.codec.decode_call(frame) {
             Ok(call) => call,
+            // JSON-RPC: a notification is never answered. Only what is no request at all gets an answer without an id.
+            Err(FrameError { id: None, number: METHOD_NOT_FOUND | INVALID_PARAMS, .. }) => return Ok(()),
             Err(refusal) => return self.send(Outgoing::Refusal(refusal)).await,
         };
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {

@@ -157,9 +157,8 @@ fn roots(
             return Ok((vec![first.clone()], WorkspaceScope::Local));
         }
         let own = host.paths.general.join(session.as_str());
-        std::fs::create_dir_all(&own).map_err(|e| {
-            WireError::new(ErrorCode::InternalError, format!("{} cannot be created: {e}", own.display()))
-        })?;
+        crate::state_dir::private_dir(&own)
+            .map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))?;
         let own = std::fs::canonicalize(&own)
             .map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))?;
         return Ok((vec![own], WorkspaceScope::General));
@@ -278,13 +277,15 @@ pub(super) async fn delete(host: &Arc<Host>, params: DeleteSession) -> Result<An
         let text = "a task of this session is under way; cancel it first, then delete the session";
         return Err(invalid(text));
     }
-    host.sessions.forget(&params.session_id).await;
+    host.sessions.forget(&params.session_id);
     host.journal.commit(vec![Write::DeleteSession(params.session_id.clone())]).await.map_err(store_error)?;
     if record.scope == WorkspaceScope::General {
         let own = host.paths.general.join(params.session_id.as_str());
-        if let Err(error) = std::fs::remove_dir_all(&own) {
-            tracing::warn!(%error, dir = %own.display(), "the directory of a deleted session stays");
-        }
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = std::fs::remove_dir_all(&own) {
+                tracing::warn!(%error, dir = %own.display(), "the directory of a deleted session stays");
+            }
+        });
     }
     Ok(Response::DeleteSession(Done {}).into())
 }

@@ -7,6 +7,7 @@ mod env;
 mod raw;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use lanyard_model::ModelConfig;
@@ -30,6 +31,16 @@ pub enum ConfigError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Others could have written it, or could read a secret in it.
+    #[error("{path} {problem}; run: chmod {mode} {path}")]
+    Untrusted {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// Permission bits that mend it.
+        mode: &'static str,
     },
     /// The file is not TOML, or has a key or value that does not belong there.
     #[error("{path}: {message}")]
@@ -141,7 +152,15 @@ impl Config {
     }
 }
 
+/// Reads the file if there is one. Neither it nor its directory may be writable by others: who writes the
+/// configuration decides what the agent may do and whom it talks to.
 fn read_file(path: &Path) -> Result<RawConfig, ConfigError> {
+    if !path.exists() {
+        return Ok(RawConfig::default());
+    }
+    for checked in [path.parent().unwrap_or(path), path] {
+        only_mine_to_write(checked)?;
+    }
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(RawConfig::default()),
@@ -150,6 +169,36 @@ fn read_file(path: &Path) -> Result<RawConfig, ConfigError> {
     toml::from_str(&text).map_err(|e| ConfigError::Invalid {
         path: path.to_owned(),
         message: e.to_string().trim_end().to_owned(),
+    })
+}
+
+/// Refuses what somebody else owns or may write to.
+pub(crate) fn only_mine_to_write(path: &Path) -> Result<(), ConfigError> {
+    let meta = std::fs::metadata(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let untrusted = |problem, mode| Err(ConfigError::Untrusted { path: path.to_owned(), problem, mode });
+    let me = rustix::process::geteuid().as_raw();
+    if meta.uid() != me && meta.uid() != 0 {
+        return untrusted("belongs to another user and is not trusted", "go-w");
+    }
+    if meta.mode() & 0o022 != 0 {
+        return untrusted("can be written by others", "go-w");
+    }
+    Ok(())
+}
+
+/// Refuses a file that others can read besides.
+pub(crate) fn only_mine_to_read(path: &Path) -> Result<(), ConfigError> {
+    only_mine_to_write(path)?;
+    let meta = std::fs::metadata(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    if meta.mode() & 0o044 == 0 {
+        return Ok(());
+    }
+    Err(ConfigError::Untrusted {
+        path: path.to_owned(),
+        problem: "holds a secret and can be read by others",
+        mode: "600",
     })
 }
 

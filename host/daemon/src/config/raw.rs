@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lanyard_model::ModelConfig;
 use serde::Deserialize;
 
-use super::{ConfigError, ResumePolicy};
+use super::{ConfigError, ResumePolicy, only_mine_to_read};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $key:ident: $ty:ty,)* })*) => {$(
@@ -99,6 +99,12 @@ impl RawConfig {
     }
 }
 
+fn read_token(path: PathBuf) -> Result<String, ConfigError> {
+    only_mine_to_read(&path)?;
+    let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable { path, source })?;
+    Ok(text.trim().to_owned())
+}
+
 impl Model {
     /// Checks the table; reads the token file.
     pub(super) fn check(self) -> Result<ModelConfig, ConfigError> {
@@ -108,12 +114,7 @@ impl Model {
                 return Err(ConfigError::Value { key: "model.token", message });
             }
             (Some(token), None) => Some(token),
-            (None, Some(path)) => Some(
-                std::fs::read_to_string(&path)
-                    .map_err(|source| ConfigError::Unreadable { path, source })?
-                    .trim()
-                    .to_owned(),
-            ),
+            (None, Some(path)) => Some(read_token(path)?),
             (None, None) => None,
         };
         if token.is_some() && self.endpoint.is_none() {

@@ -49,3 +49,36 @@ fn a_missing_workspace_is_named_with_the_way_out() {
     let error = load("", &[], sources).unwrap_err();
     assert!(error.contains("/no/such/place") && error.contains("create it"), "{error}");
 }
+
+#[test]
+fn a_configuration_that_others_could_write_is_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(&file, "[host]\nname = \"x\"").unwrap();
+    let sources = || ConfigSources { state_dir: Some(dir.path().to_owned()), ..ConfigSources::default() };
+    for (path, mode) in [(file.as_path(), 0o666), (dir.path(), 0o777)] {
+        let before = std::fs::metadata(path).unwrap().permissions();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = Config::from_parts(sources(), &[]).unwrap_err().to_string();
+        assert!(error.contains("can be written by others") && error.contains("chmod"), "{error}");
+        std::fs::set_permissions(path, before).unwrap();
+    }
+    assert_eq!(Config::from_parts(sources(), &[]).unwrap().host_name, "x");
+}
+
+#[test]
+fn a_token_file_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "secret\n").unwrap();
+    let file = format!("[model]\nendpoint = \"https://a.example\"\ntoken_file = {token:?}");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = load(&file, &[], ConfigSources::default()).unwrap_err();
+    assert!(error.contains("read by others") && error.contains("chmod 600"), "{error}");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(load(&file, &[], ConfigSources::default()).unwrap().model.token.as_deref(), Some("secret"));
+}

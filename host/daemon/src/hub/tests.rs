@@ -66,6 +66,11 @@ fn a_late_subscriber_gets_the_bounded_tail_of_what_is_half_streamed() {
     }
     let (tail, _live) = hub.watch(&"s".parse().unwrap());
     assert!(tail.len() * 1024 <= TAIL_BYTES && tail.len() > 10, "{}", tail.len());
+    for n in 0..5_000 {
+        hub.delta(text("one", 200 * 1024 + n, "y"));
+    }
+    let (tail, _live) = hub.watch(&"s".parse().unwrap());
+    assert!(tail.len() <= super::TAIL_PIECES, "{}", tail.len());
     let done = json!({ "model": "m", "finishReason": "stop", "text": "", "streamId": "st-one", "toolCalls": 0,
         "usage": { "inputTokens": 0, "outputTokens": 0 }, "durationMs": 1 });
     hub.committed(&[Arc::new(event(Some(3), "one", "llm_request_completed", done))], &[]);
