@@ -74,6 +74,10 @@ pub struct Exec {
     pub timeout_seconds: u32,
     /// Whether the child gets the network.
     pub network: bool,
+    /// Variables added to the child's environment: names and values.
+    pub environment: Vec<(String, String)>,
+    /// What the child reads from its standard input; `None` for nothing.
+    pub stdin: Option<String>,
 }
 
 /// What is run.
@@ -117,7 +121,7 @@ pub struct PlannedCall {
 }
 
 /// A file whose content is part of what is approved (the executable, scripts named in the command, the file about
-/// to be changed).
+/// to be changed). A name that leads through symbolic links stands for the content found at their end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContentHash {
     /// Absolute path.

@@ -117,7 +117,25 @@ pub(crate) fn content(path: &str, hash: &str) -> ContentHash {
 }
 
 pub(crate) fn exec(program: Program) -> Demand {
-    Demand::Exec(Exec { program, cwd: "/home/mia/app".into(), timeout_seconds: 60, network: false })
+    Demand::Exec(Exec {
+        program,
+        cwd: "/home/mia/app".into(),
+        timeout_seconds: 60,
+        network: false,
+        environment: Vec::new(),
+        stdin: None,
+    })
+}
+
+/// [`shell`] with variables and standard input.
+pub(crate) fn fed(text: &str, environment: &[(&str, &str)], stdin: Option<&str>) -> Demand {
+    let Demand::Exec(exec) = shell(text) else { unreachable!() };
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Demand::Exec(Exec {
+        environment: environment.iter().map(owned).collect(),
+        stdin: stdin.map(str::to_owned),
+        ..exec
+    })
 }
 
 pub(crate) fn shell(text: &str) -> Demand {

@@ -6,26 +6,8 @@
 
 use std::borrow::Cow;
 
-/// Whether a character shows nothing, or changes how its neighbours are shown: Unicode default-ignorable code
-/// points, direction controls, line and paragraph separators, interlinear and tag characters. The two selectors
-/// that only choose between text and emoji style are not counted, see [`is_style_selector`].
-pub fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// Variation selectors 15 and 16: harmless in prose ("⚠️"), still no part of an honest path.
-pub fn is_style_selector(c: char) -> bool {
-    matches!(c, '\u{fe0e}' | '\u{fe0f}')
-}
-
-/// Spaces that are not U+0020 and would be taken for one.
-fn is_false_space(c: char) -> bool {
-    matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
-}
+use lanyard_protocol::visible::is_false_space;
+pub use lanyard_protocol::visible::{is_invisible, is_style_selector};
 
 /// Text of several lines; line feeds and tabs stay.
 pub fn text(raw: &str) -> Cow<'_, str> {

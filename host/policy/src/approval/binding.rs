@@ -14,15 +14,15 @@ use crate::{
 };
 
 /// Digest over one call exactly as it will run: host, session, task, step, call, initiator, tool, canonical
-/// arguments (standard input and environment among them), what policy was asked for, contents of the executable and
-/// of files named, and the policy epochs. Equal bindings are the same call under the same policy.
+/// arguments, what policy was asked for (variables and standard input of programs among it), contents of the
+/// executable and of files named, and the policy epochs. Equal bindings are the same call under the same policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding([u8; 32]);
 
 impl Binding {
     pub(crate) fn of(call: &PlannedCall, host: &HostId, initiator: &PrincipalId, layers: &Layers) -> Self {
         let request = call.request();
-        let mut digest = Fields::new("lanyard approval binding 1");
+        let mut digest = Fields::new("lanyard approval binding 2");
         digest.text(host.as_str());
         digest.text(request.session_id.as_str());
         digest.text(request.task_id.as_str());
@@ -53,7 +53,7 @@ impl Binding {
 /// Hex digest over what a remembered rule covers: workspace, tool, canonical arguments, demands and contents. It
 /// leaves out who asked when, and nothing else, so a rule can never cover more than what was seen.
 pub fn fingerprint(call: &PlannedCall, host: &HostId) -> String {
-    let mut digest = Fields::new("lanyard remembered rule 1");
+    let mut digest = Fields::new("lanyard remembered rule 2");
     digest.text(host.as_str());
     what_happens(&mut digest, call);
     data_encoding::HEXLOWER.encode(&digest.finish())
@@ -100,6 +100,13 @@ fn demanded(digest: &mut Fields, demand: &Demand) {
             digest.path(&exec.cwd);
             digest.bytes(&exec.timeout_seconds.to_be_bytes());
             digest.bytes(&[u8::from(exec.network)]);
+            digest.count(exec.environment.len());
+            for (name, value) in &exec.environment {
+                digest.text(name);
+                digest.text(value);
+            }
+            digest.bytes(&[u8::from(exec.stdin.is_some())]);
+            digest.text(exec.stdin.as_deref().unwrap_or_default());
         }
         Demand::Http { method, url } => {
             digest.text(method);

@@ -88,6 +88,8 @@ fn an_approval_of_one_call_never_answers_another() {
         plan(other_arguments, shell("ls")),
         plan(base(), shell("ls ")),
         plan(base(), argv(&["ls"])),
+        plan(base(), fed("ls", &[("A", "1")], None)),
+        plan(base(), fed("ls", &[], Some(""))),
         call_with(shell("ls"), vec![content("/usr/bin/ls", "aa")]),
         PlannedCall::new(base(), shell("ls"), vec![read("/home/mia/app/x")], vec![]),
     ];
@@ -435,6 +437,34 @@ proptest! {
         prop_assert_eq!(settled == 0, record.state == ApprovalState::Pending);
         prop_assert_eq!(record.answer.is_some(), matches!(record.state, ApprovalState::Approved | ApprovalState::Denied));
     }
+}
+
+#[test]
+fn the_fingerprint_covers_variables_and_standard_input() {
+    let host = HostId::new("h").unwrap();
+    let different = [
+        fed("ls", &[], None),
+        fed("ls", &[], Some("")),
+        fed("ls", &[], Some("a")),
+        fed("ls", &[("a", "")], None),
+        fed("ls", &[("", "a")], None),
+        fed("ls", &[("a", "b")], None),
+        fed("ls", &[("a", ""), ("b", "")], None),
+    ];
+    let all: std::collections::BTreeSet<_> =
+        different.iter().map(|demand| fingerprint(&call(demand.clone()), &host)).collect();
+    assert_eq!(all.len(), different.len());
+}
+
+#[test]
+fn an_answer_remembered_for_longer_than_it_now_may_be_does_not_count() {
+    let opaque = || call_with(shell("./t.sh $HOME"), vec![content("/home/mia/app/t.sh", "aa")]);
+    let (ask, record) = question(&layers(vec![local()]), opaque());
+    let session = answer(&record, yes(Remember::Session), &owner(), later(1));
+    assert_eq!(session, Err(AnswerFault::TooLong { longest: Remember::Once }));
+    let mut rule = remembered(Remember::Session, call(shell("ls")));
+    rule.fingerprint = ask.fingerprint().into();
+    assert!(ask.recall([&rule], everybody).is_err());
 }
 
 #[test]

@@ -47,6 +47,14 @@ pub struct Assessment {
     pub reads_only: bool,
     /// Files it writes by an option or a nested redirect, as written.
     pub writes: Vec<String>,
+    /// Files a nested redirect reads, as written.
+    pub reads: Vec<String>,
+    /// Files whose content it runs, as written.
+    pub runs: Vec<String>,
+    /// It may run texts or files that its words do not name, so an answer cannot be bound to all that runs.
+    pub unbound: bool,
+    /// It runs what it reads from its standard input.
+    pub runs_input: bool,
 }
 
 impl Assessment {
@@ -60,6 +68,10 @@ impl Assessment {
             network: false,
             reads_only: false,
             writes: Vec::new(),
+            reads: Vec::new(),
+            runs: Vec::new(),
+            unbound: false,
+            runs_input: false,
         }
     }
 
@@ -74,9 +86,9 @@ impl Assessment {
         Self { hidden: Some(why.clone()), ..Self::new(level, why) }
     }
 
-    /// As [`Assessment::hidden`], and it may start any program.
+    /// As [`Assessment::hidden`], and it may start any program, also one that its words do not name.
     fn opaque(level: RiskLevel, why: impl Into<String>) -> Self {
-        Self { opaque: true, ..Self::hidden(level, why) }
+        Self { opaque: true, unbound: true, ..Self::hidden(level, why) }
     }
 
     fn starting(mut self, argv: impl IntoIterator<Item = Vec<String>>) -> Self {

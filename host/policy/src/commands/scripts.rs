@@ -86,9 +86,16 @@ fn shell_program(name: &str, args: &[&str]) -> Assessment {
             nested(text)
         }
         [script, ..] if !script.starts_with('-') => {
-            project(format!("it runs the commands in the file {}", crate::visible::clipped_line(script, 80)))
+            let shown = crate::visible::clipped_line(script, 80);
+            Assessment {
+                runs: owned(&[*script]),
+                ..project(format!("it runs the commands in the file {shown}"))
+            }
         }
-        _ => Assessment::opaque(RiskLevel::High, format!("`{name}` runs commands that are not shown")),
+        _ => Assessment {
+            runs_input: true,
+            ..Assessment::opaque(RiskLevel::High, format!("`{name}` runs commands that are not shown"))
+        },
     }
 }
 
@@ -111,11 +118,7 @@ fn nested(text: &str) -> Assessment {
                 RedirectTarget::Write(path) | RedirectTarget::Append(path) => {
                     assessment.writes.push(path.clone())
                 }
-                // What is read only needs the path check, which every word of the argument vector gets; a path inside
-                // a nested text is no such word, so it is asked about.
-                RedirectTarget::Read(_) => {
-                    assessment.hidden = Some("it reads a file inside a shell text".into())
-                }
+                RedirectTarget::Read(path) => assessment.reads.push(path.clone()),
                 RedirectTarget::Duplicate(_) => {}
             }
         }
@@ -146,9 +149,13 @@ fn interpreter(name: &str, args: &[&str]) -> Assessment {
             format!("`{name} {}` runs code that is not in the project", args[0]),
         ),
         [script, ..] if !script.starts_with('-') => {
-            project(format!("it runs the program in {}", crate::visible::clipped_line(script, 80)))
+            let shown = crate::visible::clipped_line(script, 80);
+            Assessment { runs: owned(&[*script]), ..project(format!("it runs the program in {shown}")) }
         }
-        _ => Assessment::opaque(RiskLevel::High, format!("`{name}` runs code that the host does not judge")),
+        _ => Assessment {
+            runs_input: true,
+            ..Assessment::opaque(RiskLevel::High, format!("`{name}` runs code that the host does not judge"))
+        },
     }
 }
 

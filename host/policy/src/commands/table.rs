@@ -275,7 +275,8 @@ fn plain(name: &str, args: &[&str], group: &Group) -> Assessment {
             Assessment::new(Critical, "it deletes directories with everything in them")
         }
         Effect::Changes => Assessment::new(group.level, group.sentence),
-        Effect::Hidden => Assessment::opaque(group.level, group.sentence),
+        // What these do lies behind a service or a screen, not in files of the project.
+        Effect::Hidden => Assessment { unbound: false, ..Assessment::opaque(group.level, group.sentence) },
         Effect::Network => Assessment { network: true, ..Assessment::new(group.level, group.sentence) },
         Effect::Project => runner(name, args, group),
     }

@@ -116,10 +116,14 @@ const SHELL_STATE: &[&str] = &[
 
 pub(super) fn assess(name: &str, args: &[&str]) -> Option<Assessment> {
     if SHELL_STATE.contains(&name) {
-        return Some(Assessment::opaque(
-            RiskLevel::High,
-            format!("`{name}` changes the shell, and with it what the commands after it do"),
-        ));
+        let script = args.first().filter(|_| matches!(name, "." | "source"));
+        return Some(Assessment {
+            runs: script.map(|script| (*script).to_owned()).into_iter().collect(),
+            ..Assessment::opaque(
+                RiskLevel::High,
+                format!("`{name}` changes the shell, and with it what the commands after it do"),
+            )
+        });
     }
     if let Some((_, grammar)) = TRANSPARENT.iter().find(|(known, _)| *known == name) {
         return Some(transparent(name, args, grammar));
@@ -185,10 +189,13 @@ fn xargs(args: &[&str]) -> Assessment {
         long_valued: &["arg-file", "delimiter", "max-args", "max-procs", "max-chars", "max-lines", "replace"],
         operands: 0,
     };
-    let hidden = Assessment::opaque(
-        RiskLevel::High,
-        "`xargs` takes further words from its input, which are not known",
-    );
+    let hidden = Assessment {
+        runs_input: true,
+        ..Assessment::opaque(
+            RiskLevel::High,
+            "`xargs` takes further words from its input, which are not known",
+        )
+    };
     match GRAMMAR.rest(args) {
         Some(inner) if !inner.is_empty() => hidden.starting([owned(inner)]),
         _ => hidden,

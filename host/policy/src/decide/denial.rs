@@ -46,6 +46,8 @@ pub enum DenialReason {
     TooLarge { bytes: u64, limit: u64 },
     #[error("the command cannot be judged: {0}. Write it as plain words, or use argv")]
     NotUnderstood(Opaque),
+    #[error("{0} That cannot be judged by lists of commands: leave it out")]
+    Input(String),
     #[error("this task may not use the network")]
     NoNetwork,
     #[error(

@@ -11,11 +11,10 @@ use crate::{
     layer::{Grant, Layers},
     path::{Access, HostPath, Protection, protection},
     reading::{NamedPath, ReadCommand, Reading, Usage},
-    shell::{self, Opaque, Severity},
-    visible,
+    shell, visible,
 };
 
-const EXEC: Capability = Capability::ShellExec;
+pub(super) const EXEC: Capability = Capability::ShellExec;
 
 /// Longest command shown in a refusal or reason.
 const SHOWN_CHARS: usize = 200;
@@ -43,6 +42,9 @@ impl Judge<'_> {
         host_confines(self.terms)?;
         let risk = reading.risk();
         findings.note_risk(risk.level, || sentence(&risk.sentence));
+        // First, so that no number of other reasons pushes these out of sight.
+        self.inputs(reading, findings)?;
+        self.unbound(reading, findings);
         match reading.opaque() {
             Some(why) => self.opaque(exec, why, findings)?,
             None if reading.commands().is_empty() => self.only_directories(exec, findings)?,
@@ -61,8 +63,24 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn question(&self, level: RiskLevel, must: bool, reason: String, findings: &mut Findings) {
+    pub(super) fn question(&self, level: RiskLevel, must: bool, reason: String, findings: &mut Findings) {
         let longest = if must { Remember::Once } else { Remember::Session };
+        self.question_at_most(longest, level, must, reason, findings);
+    }
+
+    /// A question whose answer holds for this one call: what it is about can be something else the next time.
+    pub(super) fn question_once(&self, level: RiskLevel, reason: String, findings: &mut Findings) {
+        self.question_at_most(Remember::Once, level, false, reason, findings);
+    }
+
+    fn question_at_most(
+        &self,
+        longest: Remember,
+        level: RiskLevel,
+        must: bool,
+        reason: String,
+        findings: &mut Findings,
+    ) {
         findings.note_risk(level, || reason.clone());
         findings.ask(Question {
             layer: HOST_LAYER,
@@ -91,18 +109,7 @@ impl Judge<'_> {
         if granted { Ok(()) } else { Err(self.deny(capability, DenialReason::NoNetworkForCommands)) }
     }
 
-    /// A text that is not understood: what it runs is unknown, so no list can be said to cover it or to spare it.
-    fn opaque(&self, exec: &Exec, why: &Opaque, findings: &mut Findings) -> Result<(), Denial> {
-        let listed = |grant: &Grant| grant.allowed_commands.is_some() || !grant.blocked_commands.is_empty();
-        if why.severity() == Severity::Deny || self.layer.grants(EXEC).any(listed) {
-            return Err(self.deny(EXEC, DenialReason::NotUnderstood(why.clone())));
-        }
-        self.only_directories(exec, findings)?;
-        self.question(RiskLevel::High, false, format!("The command is not understood: {why}."), findings);
-        Ok(())
-    }
-
-    fn only_directories(&self, exec: &Exec, findings: &mut Findings) -> Result<(), Denial> {
+    pub(super) fn only_directories(&self, exec: &Exec, findings: &mut Findings) -> Result<(), Denial> {
         let shown = exec.cwd.to_string_lossy().into_owned();
         let cwd = HostPath::parse(&shown)
             .map_err(|fault| self.deny(EXEC, DenialReason::Path { path: shown.clone(), fault }))?;
@@ -161,21 +168,6 @@ impl Judge<'_> {
                 Err(Denial { layer: HOST_LAYER, capability: Some(EXEC), reason })
             }
             _ => Ok(()),
-        }
-    }
-
-    /// What the words do not show, and what runs the project's own code without an entry that says so.
-    fn effects(&self, command: &ReadCommand, findings: &mut Findings) {
-        let assessment = &command.assessment;
-        if let Some(hidden) = &assessment.hidden {
-            // A blocked command could hide in it: then even whoever switched questions off is asked.
-            let must =
-                assessment.opaque && self.layer.grants(EXEC).any(|grant| !grant.blocked_commands.is_empty());
-            self.question(assessment.risk.level, must, sentence(hidden), findings);
-        }
-        let named = |grant: &Grant| grant.allowed_commands.is_some() && grant.covers_command(&command.argv);
-        if assessment.project_code && !self.layer.grants(EXEC).any(named) {
-            self.question(assessment.risk.level, false, sentence(&assessment.risk.sentence), findings);
         }
     }
 
@@ -263,7 +255,7 @@ fn host_confines(terms: &Terms<'_>) -> Result<(), Denial> {
 }
 
 /// A reason as a sentence: capital letter, full stop.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let rest = chars.as_str();

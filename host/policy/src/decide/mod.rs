@@ -9,7 +9,10 @@ mod exec;
 mod findings;
 mod git;
 mod scope;
+mod unseen;
 
+#[cfg(test)]
+mod bound;
 #[cfg(test)]
 mod items;
 #[cfg(test)]
@@ -121,6 +124,29 @@ pub fn permit_model(layers: &Layers, model: &str, now: Timestamp) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// What can be said of a call before it is planned: every capability its tool needs is granted in every layer in
+/// force. Planning may read files and start programs; it must not for a call that can only be denied.
+///
+/// # Errors
+/// [`Denial`] of the first layer that refuses.
+pub fn permit_planning(layers: &Layers, needs: &[Capability], now: Timestamp) -> Result<(), Denial> {
+    for layer in layers.iter() {
+        in_force(layer, now)?;
+        if let Some(missing) = needs.iter().find(|need| layer.grants(**need).next().is_none()) {
+            let reason = DenialReason::CapabilityMissing(*missing);
+            return Err(Denial { layer: layer.name(), capability: Some(*missing), reason });
+        }
+    }
+    Ok(())
+}
+
+/// Whether programs may run at a sandbox level at all: every layer is content with it, and it is full or the owner
+/// has accepted less.
+pub fn programs_may_run(layers: &Layers, sandbox: SandboxLevel, unconfined: Unconfined) -> bool {
+    let accepted = sandbox >= SandboxLevel::Full || unconfined == Unconfined::AcceptedByOwner;
+    accepted && layers.iter().all(|layer| sandbox >= layer.required_sandbox())
 }
 
 /// Whether a person may switch questions off: 4-host.md gives that to `admin` and to the owner at the machine.

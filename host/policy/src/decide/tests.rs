@@ -6,9 +6,11 @@ use lanyard_protocol::{
 };
 use proptest::prelude::*;
 
-use super::{DenialReason, Unconfined, Verdict, commands_may_use_network, permit_model};
+use super::{
+    DenialReason, Unconfined, Verdict, commands_may_use_network, permit_model, permit_planning, programs_may_run,
+};
 use crate::{
-    demand::{Demand, Exec, PlannedCall, Program},
+    demand::{Demand, Exec, PlannedCall},
     permit::Basis,
     testing::*,
 };
@@ -127,8 +129,8 @@ fn no_network_means_none_for_requests_pushes_and_commands() {
     world.options.allow_network = false;
     let open = layers(vec![free(|_| ())]);
     let networked = |text: &str| {
-        let program = Program::Shell(text.into());
-        Demand::Exec(Exec { program, cwd: "/home/mia/app".into(), timeout_seconds: 1, network: true })
+        let Demand::Exec(exec) = shell(text) else { panic!() };
+        Demand::Exec(Exec { network: true, ..exec })
     };
     let push = Demand::GitPush {
         repo: "/home/mia/app".into(),
@@ -157,6 +159,8 @@ fn a_missing_sandbox_denies() {
     assert!(matches!(world.decide(&open, call(shell("ls"))), Verdict::Allowed(_)));
     let mut strict = free(|_| ());
     strict.required_sandbox_level = SandboxLevel::Full;
+    let mut demanding_bundle = free(|_| ());
+    demanding_bundle.required_sandbox_level = SandboxLevel::Full;
     let strict = layers(vec![strict]);
     for demand in [shell("ls"), Demand::GitStatus { repo: "/home/mia/app".into() }] {
         assert!(matches!(denied(world.decide(&strict, call(demand))).reason, DenialReason::Sandbox { .. }));
@@ -318,6 +322,31 @@ fn strictness(verdict: &Verdict) -> u8 {
         Verdict::Ask(_) => 3,
         Verdict::Denied(_) => 4,
     }
+}
+
+#[test]
+fn what_can_only_be_denied_is_not_even_planned() {
+    let now = Timestamp::from_millis(1);
+    let local = layers(vec![local()]);
+    assert_eq!(permit_planning(&local, &[Capability::FileRead, Capability::ShellExec], now), Ok(()));
+    let denial = permit_planning(&local, &[Capability::FileRead, Capability::BackendToolInvoke], now).unwrap_err();
+    assert_eq!(denial.reason, DenialReason::CapabilityMissing(Capability::BackendToolInvoke));
+    let late = local.expires_at();
+    assert!(matches!(permit_planning(&local, &[], late).unwrap_err().reason, DenialReason::Expired(_)));
+}
+
+#[test]
+fn programs_run_below_a_full_sandbox_only_when_owner_and_layers_accept() {
+    let mut easy = free(|_| ());
+    easy.required_sandbox_level = SandboxLevel::None;
+    let content = layers(vec![easy.clone()]);
+    assert!(programs_may_run(&content, SandboxLevel::Full, Unconfined::Refused));
+    assert!(!programs_may_run(&content, SandboxLevel::Partial, Unconfined::Refused));
+    assert!(programs_may_run(&content, SandboxLevel::None, Unconfined::AcceptedByOwner));
+    let mut demanding_bundle = free(|_| ());
+    demanding_bundle.required_sandbox_level = SandboxLevel::Full;
+    let strict = layers(vec![easy, demanding_bundle]);
+    assert!(!programs_may_run(&strict, SandboxLevel::Partial, Unconfined::AcceptedByOwner));
 }
 
 proptest! {

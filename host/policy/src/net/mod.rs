@@ -1,8 +1,7 @@
 //! Where a request may go: addresses in one normal form, names matched by label, private networks refused.
 //!
-//! The name is judged before the call, the address when the connection is made ([`HttpTarget::may_connect`]), because
-//! what a name resolves to can change in between (rebinding). Every redirect is a new target and judged like the
-//! first ([`HttpTarget::redirect`]).
+//! The name is judged before the call. What it resolves to can change in between (rebinding), so whoever connects
+//! asks [`allowed_address`] about each address at that moment, and follows no redirect: a new target is a new call.
 
 mod address;
 mod domain;
@@ -47,7 +46,6 @@ pub enum UrlFault {
 pub struct HttpTarget {
     url: Url,
     host: HttpHost,
-    port: u16,
 }
 
 /// The host of an [`HttpTarget`].
@@ -114,59 +112,19 @@ impl HttpTarget {
                 HttpHost::Name(domain::normal_name(name).map_err(|why| UrlFault::Host(why.to_string()))?)
             }
         };
-        let port = url.port_or_known_default().filter(|port| *port != 0).ok_or(UrlFault::Port)?;
+        if url.port() == Some(0) {
+            return Err(UrlFault::Port);
+        }
         if let HttpHost::Name(name) = &host {
             url.set_host(Some(name)).map_err(|why| UrlFault::Host(why.to_string()))?;
         }
         url.set_fragment(None);
-        Ok(Self { url, host, port })
-    }
-
-    /// The target of a `Location` header received from this one; to be judged like a first address.
-    ///
-    /// # Errors
-    /// As [`HttpTarget::parse`], for the joined address.
-    pub fn redirect(&self, location: &str) -> Result<Self, UrlFault> {
-        let has_scheme = strip_scheme(location).is_some();
-        if has_scheme {
-            return Self::parse(location);
-        }
-        let joined = self.url.join(location).map_err(|why| UrlFault::Host(why.to_string()))?;
-        Self::parse(joined.as_str())
-    }
-
-    /// Whether a connection may be made to `address`, to which the host resolved just now.
-    ///
-    /// A host written as an address was judged as such and may only be itself; what a name resolves to must be
-    /// public.
-    ///
-    /// # Errors
-    /// [`PrivateAddress`] says which kind of address it is.
-    pub fn may_connect(&self, address: IpAddr) -> Result<(), PrivateAddress> {
-        match &self.host {
-            HttpHost::Address(written) if *written == address => Ok(()),
-            _ => allowed_address(address),
-        }
+        Ok(Self { url, host })
     }
 
     /// The host.
     pub fn host(&self) -> &HttpHost {
         &self.host
-    }
-
-    /// The port, the scheme's own if none is written.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Whether the connection is encrypted.
-    pub fn is_encrypted(&self) -> bool {
-        self.url.scheme() == "https"
-    }
-
-    /// Whether both have the same scheme, host and port; credentials go no further than that.
-    pub fn same_origin(&self, other: &Self) -> bool {
-        self.url.scheme() == other.url.scheme() && self.host == other.host && self.port == other.port
     }
 
     /// The address as it will be requested, without fragment.

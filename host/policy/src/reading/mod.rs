@@ -1,5 +1,8 @@
 //! What a demand to run programs amounts to: every command in it, where each runs, which paths it names.
 
+mod inputs;
+mod mentions;
+
 use lanyard_protocol::approval::RiskLevel;
 
 use crate::{
@@ -9,6 +12,9 @@ use crate::{
     shell::{self, Joiner, Opaque, Redirect, RedirectTarget, SimpleCommand},
     visible,
 };
+
+pub(crate) use inputs::Input;
+pub use mentions::Mention;
 
 /// Longest argument vector that is looked at, all words together.
 const MAX_ARGV_BYTES: usize = 64 * 1024;
@@ -33,6 +39,10 @@ pub struct Reading {
     top: Vec<Vec<String>>,
     opaque: Option<Opaque>,
     oddity: Option<String>,
+    cwd: HostPath,
+    inputs: Vec<Input>,
+    /// Texts that are run but not read: the command that is not understood, and standard input.
+    unread: Vec<String>,
 }
 
 /// One command that will run, by itself or started by another.
@@ -43,6 +53,8 @@ pub(crate) struct ReadCommand {
     pub(crate) assessment: Assessment,
     /// Paths named, with what is known of their use.
     pub(crate) paths: Vec<NamedPath>,
+    /// Files its redirects read; those that nested texts name are in the assessment.
+    pub(crate) read: Vec<String>,
     /// A word that climbs or hides so that it cannot be told where it leads.
     pub(crate) unclear_path: Option<String>,
 }
@@ -65,12 +77,27 @@ pub(crate) enum Usage {
 impl Reading {
     /// Reads a demand. Never panics; a shell text that is not understood yields no commands and a reason.
     pub fn of(exec: &Exec, cwd: &HostPath) -> Self {
-        match &exec.program {
+        let mut reading = match &exec.program {
             Program::Argv(argv) => Self::of_argv(argv, cwd),
             Program::Shell(text) => match shell::parse(text) {
                 Ok(plan) => Self::of_plan(plan.commands(), cwd),
-                Err(why) => Self { commands: Vec::new(), top: Vec::new(), opaque: Some(why), oddity: None },
+                Err(why) => Self { unread: vec![text.clone()], ..Self::not_understood(why, cwd) },
             },
+        };
+        reading.inputs = inputs::of(exec, &reading);
+        reading.unread.extend(exec.stdin.clone());
+        reading
+    }
+
+    fn not_understood(why: Opaque, cwd: &HostPath) -> Self {
+        Self {
+            commands: Vec::new(),
+            top: Vec::new(),
+            opaque: Some(why),
+            oddity: None,
+            cwd: cwd.clone(),
+            inputs: Vec::new(),
+            unread: Vec::new(),
         }
     }
 
@@ -83,8 +110,8 @@ impl Reading {
             Some(_) if argv.iter().any(|word| word.contains('\0')) => Some(Opaque::ControlCharacter(0)),
             Some(_) => None,
         };
-        if opaque.is_some() {
-            return Self { commands: Vec::new(), top: Vec::new(), opaque, oddity: None };
+        if let Some(why) = opaque {
+            return Self::not_understood(why, cwd);
         }
         let odd = |c: char| (c.is_control() && c != '\n' && c != '\t') || visible::is_invisible(c);
         let oddity = argv.iter().any(|word| word.contains(odd));
@@ -93,6 +120,9 @@ impl Reading {
             top: vec![argv.to_vec()],
             opaque: None,
             oddity: oddity.then(|| String::from("its words hold characters that cannot be seen")),
+            cwd: cwd.clone(),
+            inputs: Vec::new(),
+            unread: Vec::new(),
         }
     }
 
@@ -106,6 +136,9 @@ impl Reading {
             top: plan.iter().map(|command| command.argv.clone()).collect(),
             opaque: None,
             oddity: None,
+            cwd,
+            inputs: Vec::new(),
+            unread: Vec::new(),
         }
     }
 
@@ -127,9 +160,12 @@ impl Reading {
                 sentence: format!("The command is not understood: {why}."),
             };
         }
-        let risks = self.commands.iter().map(|command| &command.assessment.risk);
-        let worst = risks.reduce(|worst, next| if next.level > worst.level { next } else { worst });
-        worst.cloned().unwrap_or_else(|| Risk {
+        let input = |input: &Input| Risk { level: RiskLevel::High, sentence: input.sentence.clone() };
+        let risks = self.commands.iter().map(|command| command.assessment.risk.clone());
+        let worst = risks
+            .chain(self.inputs.iter().map(input))
+            .reduce(|worst, next| if next.level > worst.level { next } else { worst });
+        worst.unwrap_or_else(|| Risk {
             level: RiskLevel::Low,
             sentence: "it only changes the directory".into(),
         })
@@ -137,6 +173,11 @@ impl Reading {
 
     pub(crate) fn commands(&self) -> &[ReadCommand] {
         &self.commands
+    }
+
+    /// What reaches the programs besides their words and is not harmless.
+    pub(crate) fn inputs(&self) -> &[Input] {
+        &self.inputs
     }
 
     pub(crate) fn oddity(&self) -> Option<&str> {
@@ -176,7 +217,10 @@ fn read_command(argv: &[String], redirects: &[Redirect], cwd: &HostPath) -> Vec<
     if let Some(first) = commands.first_mut() {
         for redirect in redirects {
             match &redirect.target {
-                RedirectTarget::Read(path) => add(first, path, Usage::Reads),
+                RedirectTarget::Read(path) => {
+                    add(first, path, Usage::Reads);
+                    first.read.push(path.clone());
+                }
                 RedirectTarget::Write(path) | RedirectTarget::Append(path) => add(first, path, Usage::Writes),
                 RedirectTarget::Duplicate(_) => {}
             }
@@ -187,8 +231,14 @@ fn read_command(argv: &[String], redirects: &[Redirect], cwd: &HostPath) -> Vec<
 
 fn named_paths(argv: Vec<String>, assessment: Assessment, cwd: &HostPath) -> ReadCommand {
     let usage = if assessment.reads_only { Usage::Reads } else { Usage::Unknown };
-    let mut command =
-        ReadCommand { argv: Vec::new(), cwd: cwd.clone(), paths: Vec::new(), unclear_path: None, assessment };
+    let mut command = ReadCommand {
+        argv: Vec::new(),
+        cwd: cwd.clone(),
+        paths: Vec::new(),
+        read: Vec::new(),
+        unclear_path: None,
+        assessment,
+    };
     for (at, word) in argv.iter().enumerate() {
         // A bare program name is looked up, not opened.
         if at == 0 && !word.contains('/') {
@@ -200,6 +250,9 @@ fn named_paths(argv: Vec<String>, assessment: Assessment, cwd: &HostPath) -> Rea
         for candidate in candidates(word) {
             add(&mut command, candidate, if at == 0 { Usage::Reads } else { usage });
         }
+    }
+    for path in command.assessment.reads.clone() {
+        add(&mut command, &path, Usage::Reads);
     }
     for path in command.assessment.writes.clone() {
         add(&mut command, &path, Usage::Writes);
