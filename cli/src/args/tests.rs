@@ -1,0 +1,116 @@
+//! Which command lines are understood, and which end with code 2.
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use super::{Cli, Command};
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("lanyard").chain(line.split_whitespace()))
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn what_is_understood() {
+    for line in [
+        "up",
+        "up --workspace /a --workspace /b --listen 127.0.0.1:0",
+        "up --listen [::]:7717 --state-dir /s",
+        "run hello",
+        "run hello --workspace /a --approve ask --json",
+        "run hello --approve always --max-steps 200 --no-network",
+        "run --approve never --state-dir /s -- -starts-with-a-dash",
+        "run -",
+        "run more --session s1",
+        "--state-dir /s --json run hello",
+        "sessions",
+        "sessions --limit 5",
+        "sessions list --limit 5 --json",
+        "sessions show s1 --events",
+        "sessions search text",
+        "sessions delete s1",
+        "sessions end s1",
+        "approvals",
+        "approvals --all",
+        "approvals apr1",
+        "approve apr1 --remember always --reason because",
+        "deny apr1 --reason because",
+        "rules",
+        "rules list",
+        "rules revoke r1",
+        "cancel s1",
+        "cancel s1 t1",
+        "resume s1 --approve always",
+        "diff s1",
+        "diff s1 t1",
+        "artifact sha256-ab",
+        "rpc",
+        "rpc --state-dir /s",
+        "doctor --json",
+        "health",
+        "stop",
+        "completions bash",
+        "man /d",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not() {
+    for line in [
+        "fly",
+        "run",
+        "run a b",
+        "run hello --approve perhaps",
+        "run hello --max-steps 0",
+        "run hello --max-steps 201",
+        "run hello --workspace /a --session s1",
+        "up --listen here",
+        "up extra",
+        "sessions show",
+        "sessions --limit 0",
+        "sessions --limit 1001",
+        "approve",
+        "approve a --remember sometimes",
+        "deny a --remember once",
+        "rules revoke",
+        "rules revoke not/an/id",
+        "completions csh",
+        "rpc now",
+        "--state-dir",
+    ] {
+        let error = parse(line).err().unwrap_or_else(|| panic!("{line} was understood"));
+        assert_eq!(error.exit_code(), 2, "{line}: {error}");
+        assert!(error.use_stderr(), "{line}");
+    }
+    assert!(Cli::try_parse_from(["lanyard", "run", ""]).is_err(), "an empty prompt");
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    for (line, kind) in [
+        ("--help", ErrorKind::DisplayHelp),
+        ("run --help", ErrorKind::DisplayHelp),
+        ("--version", ErrorKind::DisplayVersion),
+    ] {
+        let shown = parse(line).unwrap_err();
+        assert_eq!((shown.kind(), shown.exit_code()), (kind, 0), "{line}");
+    }
+    assert_eq!(parse("").unwrap_err().exit_code(), 2, "no command at all");
+}
+
+#[test]
+fn global_options_work_on_either_side() {
+    for line in ["--state-dir /s --json stop", "stop --state-dir /s --json", "--json stop --state-dir /s"] {
+        let cli = parse(line).unwrap();
+        assert_eq!(cli.global.state_dir.as_deref(), Some("/s".as_ref()), "{line}");
+        assert!(cli.global.json && matches!(cli.command, Command::Stop(_)), "{line}");
+    }
+}

@@ -1,0 +1,58 @@
+//! `lanyard doctor`: what is wrong, and what to do about it, with and without a running host.
+
+mod checks;
+
+use lanyard_daemon::{Config, ConfigSources};
+use lanyard_protocol::codec::to_json_value;
+use lanyard_protocol::health::{HealthCheck, HealthStatus};
+use lanyard_protocol::method::Health;
+
+use crate::exit::{Exit, Failure};
+use crate::host::{Connection, Patience, attach};
+use crate::invocation::Invocation;
+use crate::render;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// The exit code is 1 when something does not work.
+pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
+    let state_dir = invocation.state_dir()?;
+    let mut found = vec![checks::state_dir(&state_dir)];
+    let sources = ConfigSources { state_dir: Some(state_dir.clone()), ..ConfigSources::default() };
+    let config = Config::load(sources);
+    found.push(checks::config(&config));
+    match attach(&state_dir) {
+        Ok(stream) => {
+            let mut connection = Connection::new(stream, state_dir.clone(), Patience::None)?;
+            match connection.call(Health {}).await {
+                Ok(report) => {
+                    found.push(checks::running(&report));
+                    found.extend(report.checks);
+                }
+                Err(failure) => found.push(checks::not_answering(&failure)),
+            }
+        }
+        Err(error) => {
+            found.push(checks::not_running(&state_dir, &error));
+            found.push(checks::socket_path());
+            found.push(checks::sandbox());
+            found.push(checks::store(&state_dir));
+            if let Ok(config) = &config {
+                found.push(checks::model(config));
+            }
+        }
+    }
+    found.push(checks::disk(&state_dir));
+    show(invocation, &found)?;
+    let bad = found.iter().any(|check| check.status == HealthStatus::Bad);
+    Ok(if bad { Exit::Failed } else { Exit::Completed })
+}
+
+fn show(invocation: &mut Invocation, found: &[HealthCheck]) -> Result<(), Failure> {
+    let text = match invocation.json() {
+        true => format!("{}\n", to_json_value(found).map_err(std::io::Error::from)?),
+        false => found.iter().map(|one| render::check(invocation.terminal.paint, one)).collect(),
+    };
+    Ok(invocation.terminal.print(&text)?)
+}

@@ -1,0 +1,174 @@
+//! `lanyard up`: the host itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lanyard_daemon::{Config, ConfigSources, Ready, RunError};
+use lanyard_protocol::method::Health;
+use lanyard_protocol::session::ModelInfo;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::{Exit, Failure};
+use crate::host::{Connection, Patience, attach, lock_is_held};
+use crate::invocation::Invocation;
+use crate::render::{self, Tone, visible};
+
+/// Threads of the host: it waits far more than it computes, and each costs memory.
+const MAX_THREADS: usize = 4;
+
+/// How long finding a model may hold up the first lines.
+const MODEL_WITHIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A directory the agent may work in; may be given several times
+    #[arg(long = "workspace", value_name = "DIR")]
+    workspaces: Vec<PathBuf>,
+    /// Address for other devices; kept for now, nothing is bound to it yet
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Leave the terminal: used by commands that start a host
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+pub(crate) fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
+    if args.detached {
+        // An error says that this process leads a session already, which is what is wanted.
+        let _ = rustix::process::setsid();
+    } else if !invocation.json() {
+        invocation.terminal.line(concat!("Starting Lanyard ", env!("CARGO_PKG_VERSION"), " …"))?;
+    }
+    start_log(args.detached, invocation)?;
+    let sources = ConfigSources {
+        state_dir: invocation.given_state_dir(),
+        workspaces: args.workspaces,
+        listen: args.listen,
+    };
+    let config = Config::load(sources).map_err(|e| Failure::Usage(e.to_string()))?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::Other(format!("the runtime cannot be started: {e}")))?;
+    let state_dir = config.state_dir.clone();
+    let ended = runtime.block_on(Box::pin(serve(config, args.detached, invocation)))?;
+    match ended {
+        Ok(()) => Ok(Exit::Completed),
+        // Two commands started a host at the same moment: one of them runs, and that is all that is wanted.
+        Err(RunError::Start(_)) if args.detached && lock_is_held(&state_dir) => Ok(Exit::Completed),
+        Err(error) => Err(Failure::Other(error.to_string())),
+    }
+}
+
+/// Logs go to standard error: the terminal, or the log file of a detached host. `LANYARD_LOG` chooses what.
+fn start_log(detached: bool, invocation: &Invocation) -> Result<(), Failure> {
+    let wanted =
+        std::env::var("LANYARD_LOG").unwrap_or_else(|_| (if detached { "info" } else { "warn" }).into());
+    let filter = EnvFilter::try_new(&wanted)
+        .map_err(|e| Failure::Usage(format!("LANYARD_LOG={wanted}: {e}; try LANYARD_LOG=debug")))?;
+    let colours = !detached && invocation.terminal.stderr_is_terminal;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    Ok(())
+}
+
+async fn serve(
+    config: Config,
+    detached: bool,
+    invocation: &mut Invocation,
+) -> Result<Result<(), RunError>, Failure> {
+    let stop = CancellationToken::new();
+    let interrupt = signal(SignalKind::interrupt())?;
+    let terminate = signal(SignalKind::terminate())?;
+    let hang_up = signal(SignalKind::hangup())?;
+    tokio::spawn(stop_on_signal(stop.clone(), [interrupt, terminate, hang_up], !detached));
+    let (ready, is_ready) = oneshot::channel();
+    let announce = |what: &Ready| {
+        // Nobody waits for it when the host is stopped in this very moment.
+        let _ = ready.send(what.clone());
+    };
+    let host = Box::pin(lanyard_daemon::run(config, stop, announce));
+    let words = async {
+        match is_ready.await {
+            Ok(what) if !detached => say_ready(&what, invocation).await,
+            _ => Ok(()),
+        }
+    };
+    let (ended, said) = tokio::join!(host, words);
+    match said {
+        // The host does not depend on somebody reading what it says.
+        Err(Failure::OutputClosed) | Ok(()) => Ok(ended),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The first signal stops the host in order; a second one ends it at once, which loses nothing acknowledged.
+async fn stop_on_signal(stop: CancellationToken, mut signals: [tokio::signal::unix::Signal; 3], say: bool) {
+    let [interrupt, terminate, hang_up] = &mut signals;
+    for last in [false, true] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        if last {
+            std::process::exit(Exit::Failed.code().into());
+        }
+        if say {
+            eprintln!("Stopping; running tasks are put to rest first. Ctrl-C again ends at once.");
+        }
+        stop.cancel();
+    }
+}
+
+async fn say_ready(ready: &Ready, invocation: &mut Invocation) -> Result<(), Failure> {
+    if invocation.json() {
+        let line = serde_json::json!({
+            "socket": ready.socket,
+            "manifest": ready.manifest,
+            "stateDir": ready.state_dir,
+            "workspaces": ready.workspaces,
+            "notices": ready.notices,
+        });
+        return Ok(invocation.terminal.line(&line.to_string())?);
+    }
+    let paint = invocation.terminal.paint;
+    let mut shown = format!("{}\n", paint.tone(Tone::Good, "✓ The host is ready."));
+    let mut row =
+        |label: &str, text: &str| shown.push_str(&format!("  {label:<11} {}\n", visible::line(text)));
+    match ready.workspaces.as_slice() {
+        [] => row("workspaces", "none set; a task works in the directory it is given in"),
+        dirs => dirs.iter().for_each(|dir| row("workspace", &dir.display().to_string())),
+    }
+    row("state", &ready.state_dir.display().to_string());
+    row("socket", &ready.socket.display().to_string());
+    for notice in &ready.notices {
+        shown.push_str(&format!("  {}\n", paint.tone(Tone::Waits, &format!("! {}", visible::line(notice)))));
+    }
+    invocation.terminal.print(&shown)?;
+    let model = match tokio::time::timeout(MODEL_WITHIN, ask_model(ready)).await {
+        Ok(Ok(model)) => format!("  {:<11} {}\n", "model", model_line(paint, &model)),
+        Ok(Err(_)) | Err(_) => format!("  {:<11} not known yet; `lanyard health` tells\n", "model"),
+    };
+    let next = invocation.command("run \"what is in this folder?\"");
+    let next = paint.tone(Tone::Accent, &visible::line(&next));
+    let text = format!("{model}Next, in another terminal:\n  {next}\nCtrl-C stops the host.\n");
+    Ok(invocation.terminal.print(&text)?)
+}
+
+/// The model in use, from the host itself: it may have to look for one first.
+async fn ask_model(ready: &Ready) -> Result<ModelInfo, Failure> {
+    let mut connection = Connection::new(attach(&ready.state_dir)?, ready.state_dir.clone(), Patience::None)?;
+    Ok(connection.call(Health {}).await?.model)
+}
+
+fn model_line(paint: render::Paint, model: &ModelInfo) -> String {
+    let words = render::model_words(model);
+    if !model.demo {
+        return words;
+    }
+    let way_out = "for a real one set LANYARD_GATEWAY_URL, or start Ollama, LM Studio or llama.cpp";
+    format!("{}\n  {:<11} {way_out}", paint.tone(Tone::Waits, &words), "")
+}

@@ -1,0 +1,7 @@
+//! The command from outside, with hosts of its own in temporary homes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod commands;
+mod home;
+#[cfg(target_os = "linux")]
+mod terminal;

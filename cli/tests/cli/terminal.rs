@@ -1,0 +1,147 @@
+//! The approval prompt in a real terminal.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::home::{Home, PATIENCE};
+
+/// A command in a terminal of its own.
+struct InTerminal {
+    child: Child,
+    screen: File,
+    seen: String,
+}
+
+impl InTerminal {
+    fn start(home: &Home, args: &[&str]) -> Self {
+        let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&screen).unwrap();
+        unlockpt(&screen).unwrap();
+        let path = ptsname(&screen, Vec::new()).unwrap();
+        let end = || -> OwnedFd {
+            let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+            rustix::fs::open(path.as_c_str(), flags, rustix::fs::Mode::empty()).unwrap()
+        };
+        let mut command = home.lanyard(args);
+        command
+            .env("TERM", "xterm")
+            .stdin(Stdio::from(end()))
+            .stdout(Stdio::from(end()))
+            .stderr(Stdio::from(end()));
+        rustix::io::ioctl_fionbio(&screen, true).unwrap();
+        Self { child: command.spawn().unwrap(), screen: File::from(screen), seen: String::new() }
+    }
+
+    /// Reads until a text is on the screen after the last one waited for.
+    fn until(&mut self, text: &str) {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                self.seen.drain(..at + text.len());
+                return;
+            }
+            assert!(Instant::now() < give_up, "{text:?} did not come; there is {:?}", self.seen);
+            self.read();
+        }
+    }
+
+    fn read(&mut self) {
+        let mut bytes = [0; 4096];
+        match self.screen.read(&mut bytes) {
+            Ok(length) => self.seen.push_str(&String::from_utf8_lossy(&bytes[..length])),
+            // Nothing now, or (EIO) everybody has left.
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+
+    /// Presses a key until it has an effect: right after a question keys are not taken.
+    fn press_until(&mut self, key: &str, text: &str) {
+        let give_up = Instant::now() + PATIENCE;
+        while !self.seen.contains(text) {
+            assert!(Instant::now() < give_up, "{key:?} did nothing; there is {:?}", self.seen);
+            self.screen.write_all(key.as_bytes()).unwrap();
+            let look = Instant::now() + Duration::from_millis(150);
+            while Instant::now() < look && !self.seen.contains(text) {
+                self.read();
+            }
+        }
+        self.until(text);
+    }
+
+    fn exit_code(&mut self) -> i32 {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(Instant::now() < give_up, "it does not end; there is {:?}", self.seen);
+            self.read();
+        }
+    }
+}
+
+impl Drop for InTerminal {
+    fn drop(&mut self) {
+        // Ended already, unless the test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_diff_is_in_view_and_y_approves() {
+    let home = Home::new();
+    let mut run = InTerminal::start(&home, &["run", "write hello to a.txt"]);
+    run.until("Waits for approval");
+    run.until("+hello");
+    run.until("[y] yes [n] no");
+    run.press_until("?", "the agent is told and goes on without it");
+    run.press_until("y", "approved by owner this once");
+    run.until("Done in");
+    assert_eq!(run.exit_code(), 0);
+    assert!(home.work().join("a.txt").exists());
+}
+
+#[test]
+fn n_denies() {
+    let home = Home::new();
+    let mut run = InTerminal::start(&home, &["run", "write hello to a.txt"]);
+    run.until("[y] yes [n] no");
+    run.press_until("n", "denied by owner");
+    assert_eq!(run.exit_code(), 3);
+    assert!(!home.work().join("a.txt").exists());
+}
+
+#[test]
+fn an_answer_from_elsewhere_takes_the_question_away() {
+    let home = Home::new();
+    let mut run = InTerminal::start(&home, &["run", "write hello to a.txt"]);
+    run.until("Id: ");
+    run.until("[y] yes [n] no");
+    let (_, out, _) = home.run(&["approvals", "--json"]);
+    let page: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let id = page["approvals"][0]["request"]["approvalId"].as_str().unwrap().to_owned();
+    let (code, out, err) = home.run(&["approve", &id[..16]]);
+    assert_eq!(code, 0, "{out}{err}");
+    run.until("approved by owner");
+    assert_eq!(run.exit_code(), 0);
+    assert!(!run.seen.contains("[y]"), "{:?}", run.seen);
+    assert_eq!(home.run(&["deny", &id]).0, 1, "the first answer counts");
+}
+
+#[test]
+fn an_interrupt_cancels_the_task() {
+    let home = Home::new();
+    let mut run = InTerminal::start(&home, &["run", "write hello to a.txt"]);
+    run.until("[y] yes [n] no");
+    let pid = rustix::process::Pid::from_child(&run.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    run.until("Cancelled by owner");
+    assert_eq!(run.exit_code(), 4);
+    assert!(!home.work().join("a.txt").exists());
+}
