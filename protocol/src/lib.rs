@@ -30,6 +30,7 @@ pub mod session;
 pub mod timestamp;
 pub mod tool;
 pub mod version;
+pub mod visible;
 
 pub use error::{ErrorCode, WireError};
 pub use json::Json;

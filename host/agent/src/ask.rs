@@ -162,10 +162,11 @@ impl<'a> Asker<'a> {
 
     /// Asks policy, and works out what the call may cost. Comes before every model call.
     async fn admitted(&self) -> Result<(Allowance, InForce), Asked> {
+        let model = self.ports.model.info();
         let checked = tokio::select! {
             biased;
             stop = self.control.stopped() => return Err(stop.into()),
-            checked = self.ports.gate.model_call() => checked,
+            checked = self.ports.gate.model_call(&model) => checked,
         };
         let terms = checked?;
         let room = budget::allowance(self.ports.model.context_window(), &terms.limits, self.used)?;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use lanyard_protocol::session::ModelInfo;
 use lanyard_protocol::{Timestamp, WireError};
 
 /// Token limits of the bundle in force (`llmPolicy`, seed 004 §10).
@@ -47,8 +48,8 @@ pub enum PolicyStop {
 /// out before they answer [`PolicyStop::Expired`].
 #[async_trait::async_trait]
 pub trait PolicyGate: Send + Sync {
-    /// Whether the model may be called now, and within which limits. Cancel-safe.
-    async fn model_call(&self) -> Result<InForce, PolicyStop>;
+    /// Whether this model may be called now, and within which limits. Cancel-safe.
+    async fn model_call(&self, model: &ModelInfo) -> Result<InForce, PolicyStop>;
 }
 
 /// Removes what the bundle's redaction rules name. Applied to every text right before it leaves for the model.

@@ -57,7 +57,7 @@ pub use session::{Session, SessionSetup};
 pub struct Ports {
     /// The durable record.
     pub journal: Arc<dyn Journal>,
-    /// The model.
+    /// The model. A task holds on to one ([`Model::held`]), so that its thread is not sent to another halfway.
     pub model: Arc<dyn Model>,
     /// The session's tools.
     pub router: Arc<dyn ToolRouter>,
@@ -71,6 +71,17 @@ pub struct Ports {
     pub gate: Arc<dyn PolicyGate>,
     /// What must not leave.
     pub redactor: Arc<dyn Redactor>,
+}
+
+impl Ports {
+    /// The ports of one task, with the model it keeps to its end.
+    fn for_task(&self) -> Self {
+        let mut ports = self.clone();
+        if let Some(model) = self.model.held() {
+            ports.model = model;
+        }
+        ports
+    }
 }
 
 impl std::fmt::Debug for Ports {

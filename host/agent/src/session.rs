@@ -10,6 +10,7 @@
 mod actor;
 mod error;
 mod opening;
+mod repeat;
 
 use std::path::PathBuf;
 
@@ -99,8 +100,8 @@ impl Session {
         Ok(Self { commands, status })
     }
 
-    /// Accepts a prompt: returns once its first records are on disk. Repeating a known task id returns that task and
-    /// changes nothing. Cancel-safe in the sense that a dropped call may still have started the task.
+    /// Accepts a prompt: returns once its first records are on disk. Repeating a known task id with the same prompt and
+    /// options returns that task and changes nothing; with others it is refused. Cancel-safe in the sense that a dropped call may still have started the task.
     pub async fn start_task(&self, task: NewTask) -> Result<TaskAccepted, StartError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Start(Box::new(task), reply)).await.ok_or(StartError::Stopping)?;

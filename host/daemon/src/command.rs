@@ -1,8 +1,8 @@
 //! Repeated commands: a client that lost an answer asks again with the same key and gets the same answer.
 
-use lanyard_ports::journal::{CommandRecord, Write};
+use lanyard_ports::journal::{CommandRecord, JournalError, Write};
 use lanyard_protocol::error::{ErrorCode, WireError};
-use lanyard_protocol::id::CommandId;
+use lanyard_protocol::id::{CommandId, PrincipalId};
 use lanyard_protocol::method::Response;
 use lanyard_protocol::principal::Principal;
 use serde::Serialize;
@@ -57,6 +57,25 @@ impl Command {
 }
 
 impl NewCommand {
+    /// What to answer when the command's batch was refused: the kept answer when another request with the same key was
+    /// faster, else the store's error.
+    pub(crate) fn after(
+        host: &Host,
+        kept: Option<&(PrincipalId, CommandId)>,
+        error: JournalError,
+    ) -> Result<Response, WireError> {
+        let (JournalError::Repeated(_), Some((principal, key))) = (&error, kept) else {
+            return Err(store_error(error));
+        };
+        let known = host.journal.command(principal, key).map_err(store_error)?;
+        known.map(|known| known.response).ok_or_else(|| store_error(error))
+    }
+
+    /// Principal and key, where there is one.
+    pub(crate) fn key(&self) -> Option<(PrincipalId, CommandId)> {
+        self.record.as_ref().map(|(key, _)| (self.principal.id.clone(), key.clone()))
+    }
+
     /// The row that remembers the answer; to be written with what the command does.
     pub(crate) fn remember(self, response: &Response) -> Option<Write> {
         let (command_id, fingerprint) = self.record?;

@@ -16,7 +16,7 @@ use lanyard_protocol::session::ModelInfo;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// The model of the moment: a local server started later is used from the next call on.
+/// The model of the moment: a local server started later is used from the next task on.
 pub(crate) struct SelectedModel(pub(crate) Arc<Selector>);
 
 #[async_trait::async_trait]
@@ -27,6 +27,10 @@ impl Model for SelectedModel {
 
     fn context_window(&self) -> u32 {
         self.0.known().context_window()
+    }
+
+    fn held(&self) -> Option<Arc<dyn Model>> {
+        Some(self.0.known())
     }
 
     async fn answer(
@@ -42,20 +46,19 @@ impl Model for SelectedModel {
 /// Policy's word on model calls.
 pub(crate) struct ModelGate {
     policy: Arc<SessionPolicy>,
-    models: Arc<Selector>,
     clock: Arc<dyn Clock>,
 }
 
 impl ModelGate {
     /// A gate over a session's policy.
-    pub(crate) fn new(policy: Arc<SessionPolicy>, models: Arc<Selector>, clock: Arc<dyn Clock>) -> Self {
-        Self { policy, models, clock }
+    pub(crate) fn new(policy: Arc<SessionPolicy>, clock: Arc<dyn Clock>) -> Self {
+        Self { policy, clock }
     }
 }
 
 #[async_trait::async_trait]
 impl PolicyGate for ModelGate {
-    async fn model_call(&self) -> Result<InForce, PolicyStop> {
+    async fn model_call(&self, model: &ModelInfo) -> Result<InForce, PolicyStop> {
         let layers = match self.policy.current().await {
             Ok(layers) => layers,
             Err(PolicyLapse::Expired { at, reason }) => {
@@ -63,8 +66,7 @@ impl PolicyGate for ModelGate {
                 return Err(PolicyStop::Expired { expired_at: at });
             }
         };
-        let model = self.models.known().info().name;
-        permit_model(&layers, &model, self.clock.now())
+        permit_model(&layers, &model.name, self.clock.now())
             .map_err(|denial| PolicyStop::Denied(denial.to_wire()))?;
         limits(&layers).ok_or_else(|| {
             PolicyStop::Denied(WireError::new(ErrorCode::PolicyBundleInvalid, "no policy bundle is in force"))

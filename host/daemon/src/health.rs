@@ -74,6 +74,15 @@ fn check_sandbox(host: &Host) -> HealthCheck {
             format!("Programs run fully confined: {}.", report.mechanisms),
             None,
         ),
+        level if report.keeps_approvals() => check(
+            "sandbox",
+            HealthStatus::Ok,
+            format!(
+                "Programs run with sandbox level {:?} ({missing}). They reach neither the host's socket nor its state.",
+                level.as_str()
+            ),
+            None,
+        ),
         level if host.config.accept_unconfined => check(
             "sandbox",
             HealthStatus::Degraded,

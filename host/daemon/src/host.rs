@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use lanyard_dispatch::ApprovalDesk;
 use lanyard_model::Selector;
+use lanyard_policy::decide::Unconfined;
 use lanyard_ports::authority::{Principals, SessionAuthority};
 use lanyard_ports::journal::{ArtifactStore, Journal};
 use lanyard_ports::source::{Clock, IdSource};
@@ -53,6 +54,14 @@ impl Host {
     /// Tenant of this host; `local` without a backend.
     pub(crate) fn tenant_id(&self) -> &'static str {
         "local"
+    }
+
+    /// What a sandbox that is not full means for programs.
+    pub(crate) fn unconfined(&self) -> Unconfined {
+        if self.config.accept_unconfined {
+            return Unconfined::AcceptedByOwner;
+        }
+        if self.sandbox.report().keeps_approvals() { Unconfined::BoundaryHolds } else { Unconfined::Refused }
     }
 
     /// Directories no tool and no child may ever touch.

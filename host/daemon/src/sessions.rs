@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lanyard_agent::session::{NewTask, Resumed};
 use lanyard_agent::{Ports, ResumeCause, Session, SessionSetup};
 use lanyard_dispatch::{HostFacts, RouterParts, SessionPolicy, SessionRouter};
-use lanyard_policy::decide::Unconfined;
 use lanyard_ports::authority::SessionClaim;
 use lanyard_ports::journal::{NewEvent, SessionProgress, SessionRecord, Write};
 use lanyard_protocol::error::{ErrorCode, WireError};
@@ -140,11 +139,7 @@ impl LiveSessions {
             facts: HostFacts {
                 host_id: host.host_id.clone(),
                 tenant_id: host.tenant_id().to_owned(),
-                unconfined: if host.config.accept_unconfined {
-                    Unconfined::AcceptedByOwner
-                } else {
-                    Unconfined::Refused
-                },
+                unconfined: host.unconfined(),
                 approval_seconds: host.config.approval_seconds,
             },
             policy: policy.clone(),
@@ -164,7 +159,7 @@ impl LiveSessions {
             deltas: host.hub.clone(),
             clock: host.clock.clone(),
             ids: host.ids.clone(),
-            gate: Arc::new(ModelGate::new(policy.clone(), host.models.clone(), host.clock.clone())),
+            gate: Arc::new(ModelGate::new(policy.clone(), host.clock.clone())),
             redactor: Arc::new(SessionRedactor::new(policy)),
         };
         let setup = SessionSetup {
@@ -272,6 +267,7 @@ fn open_workspace(
     })?;
     let options = WorkspaceOptions {
         roots,
+        read: host.config.sandbox_read.clone(),
         scratch: scratch.path().to_owned(),
         protected: host.protected(),
         home: crate::state_dir::home(),

@@ -92,11 +92,12 @@ impl ApprovalDesk {
     ) -> Result<(Self, tokio::task::JoinHandle<()>), JournalError> {
         let (mailbox, messages) = mpsc::channel(MAILBOX);
         let stop = CancellationToken::new();
-        let held = journal.approvals(None, false, MAX_PENDING)?;
-        let waiting = held
-            .into_iter()
-            .map(|record| (key(&record.request), Waiting { record, question: None }))
-            .collect();
+        let mut waiting = HashMap::new();
+        for (session, approval) in journal.pending_approvals(MAX_PENDING)? {
+            if let Some(record) = journal.approval(&session, &approval)? {
+                waiting.insert((session, approval), Waiting { record, question: None });
+            }
+        }
         let recorder = Recorder { clock, ids, tenant_id: tenant_id.to_owned() };
         let desk = Desk { journal, recorder, waiting };
         let task = tokio::spawn(desk.run(messages, stop.clone()));
@@ -370,11 +371,13 @@ impl Desk {
     }
 
     async fn withdraw(&mut self, key: &Key) -> Result<(), JournalError> {
-        let Some(waiting) = self.waiting.remove(key) else { return Ok(()) };
-        match approval::cancel(&waiting.record) {
-            Some(record) => self.journal.commit(vec![Write::Approval(Box::new(record))]).await,
-            None => Ok(()),
+        let Some(waiting) = self.waiting.get(key) else { return Ok(()) };
+        if let Some(record) = approval::cancel(&waiting.record) {
+            // A question that cannot be taken back stays, and its deadline with it.
+            self.journal.commit(vec![Write::Approval(Box::new(record))]).await?;
         }
+        self.waiting.remove(key);
+        Ok(())
     }
 
     async fn shown(&mut self, key: &Key, to: &PrincipalId) -> Result<(), WireError> {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lanyard_policy::decide::{Terms, Unconfined, Verdict, commands_may_use_network, decide};
+use lanyard_policy::decide::{
+    Terms, Unconfined, Verdict, commands_may_use_network, decide, permit_planning, programs_may_run,
+};
 use lanyard_policy::demand::PlannedCall;
 use lanyard_policy::filter::ReadFilter;
 use lanyard_policy::layer::Layers;
@@ -148,6 +150,13 @@ async fn prepare(
             return Ok(Box::new(Over(call.refuse(error).await?)));
         }
     };
+    let needs = lanyard_tools::demands_of(&request.tool_name).unwrap_or_default();
+    if let Err(denial) = permit_planning(&layers, needs, parts.clock.now()) {
+        call.announce_unplanned().await?;
+        let decided = call.decided(PolicyVerdict::Denied, denial.layer, denial.to_string())?;
+        call.append(vec![decided]).await?;
+        return Ok(Box::new(Over(call.refuse(denial.to_wire()).await?)));
+    }
     let plan = match plan(parts, request, terms, &layers).await {
         Ok(plan) => plan,
         Err(error) => {
@@ -166,12 +175,14 @@ async fn plan(
     layers: &Arc<Layers>,
 ) -> Result<Plan, PlanError> {
     let allow_network = terms.options.allow_network;
+    let unconfined = parts.facts.unconfined;
     let (workspace, layers, request) = (parts.workspace.clone(), layers.clone(), request.clone());
     let planned = tokio::task::spawn_blocking(move || {
         let searched = (workspace.clone(), layers.clone());
         let plan_terms = PlanTerms {
             allow_network,
             command_network: commands_may_use_network(&layers, allow_network),
+            programs_allowed: programs_may_run(&layers, workspace.sandbox_level(), unconfined),
             searchable: Searchable::new(move |path| {
                 ReadFilter::new(&searched.1, searched.0.places()).admits(path)
             }),

@@ -43,7 +43,7 @@ impl LocalServer {
         }
     }
 
-    /// Asks for its models.
+    /// Asks for its models, if it belongs to the host's user or to the system (see `owner`).
     pub(crate) async fn probe(&self, timings: Timings) -> Probe {
         let timings = Timings { connect: timings.probe, list: timings.probe, ..timings };
         let gateway = Gateway::with_pace(self.options(None, None), timings, Arc::new(RealPace));

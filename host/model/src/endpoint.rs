@@ -1,6 +1,7 @@
 //! Where a gateway is, and the token that only it is sent.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
@@ -79,6 +80,19 @@ impl Endpoint {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             None => false,
         }
+    }
+
+    /// The addresses and the port of this machine it stands for; `None` when it is elsewhere.
+    pub(crate) fn loopback(&self) -> Option<(Vec<IpAddr>, u16)> {
+        if !self.is_loopback() {
+            return None;
+        }
+        let addresses = match self.base.host()? {
+            Host::Ipv4(address) => vec![address.into()],
+            Host::Ipv6(address) => vec![address.into()],
+            Host::Domain(_) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        };
+        Some((addresses, self.base.port_or_known_default()?))
     }
 
     /// Whether the connection is encrypted.

@@ -6,6 +6,7 @@
 //! * `openai` makes one call over HTTP: [`Gateway`] drives, everything that decides is pure and has no
 //!   sockets and no clock: the request body, the server-sent events, the assembly of deltas, complaints;
 //! * `retry` decides what a failed attempt leads to;
+//! * `owner` asks the system whose a found server is, before anything is sent to it;
 //! * `endpoint` holds the two values worth guarding: where the gateway is, and the token only it is sent.
 //!
 //! The process that uses [`Gateway`] installs a rustls `CryptoProvider` first; without one a call fails
@@ -15,6 +16,7 @@ mod demo;
 mod detect;
 mod endpoint;
 mod openai;
+mod owner;
 mod pace;
 mod retry;
 mod select;

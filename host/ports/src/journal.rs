@@ -21,6 +21,13 @@ use lanyard_protocol::principal::Principal;
 use lanyard_protocol::session::{SessionState, SessionSummary, TaskOptions, TaskSummary, WorkspaceScope};
 use lanyard_protocol::tool::ToolRequest;
 
+/// Remembered answers kept at most. Each is looked at when a call is judged; people do not read longer lists.
+pub const MAX_RULES: usize = 1_000;
+
+/// Approvals whose ids [`Journal::approvals_by_prefix`] looks at: some milliseconds. A person types the beginning of an
+/// id that was on the screen lately.
+pub const PREFIX_REACH: usize = 20_000;
+
 /// Why the journal cannot do what is asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
@@ -33,6 +40,10 @@ pub enum JournalError {
     /// A write that breaks an invariant (unknown session, call state out of order); the batch was not written.
     #[error("refused write: {0}")]
     Refused(String),
+    /// The command of this batch was carried out already, with the same request; the batch was not written. Read the
+    /// kept answer ([`Journal::command`]) and return it.
+    #[error("{0}")]
+    Repeated(String),
     /// A record could not be read back.
     #[error("the store holds a record that cannot be read: {0}")]
     Corrupt(String),
@@ -215,23 +226,29 @@ pub enum Write {
     Call(Box<CallRecord>),
     /// Adds or changes an approval. Adds `approval_pending` or `approval_settled` to the host log.
     Approval(Box<ApprovalRecord>),
-    /// Adds a remembered answer.
+    /// Adds a remembered answer; one for the same thing in the same scope is replaced. Left out, with a warning in
+    /// the log, when it could hold nowhere (its task or session is over) or when [`MAX_RULES`] are kept already: the
+    /// rest of the batch, with the answer it came from, is written all the same.
     Rule(Box<RememberedRule>),
     /// Forgets one.
     RemoveRule(RuleId),
     /// Replaces the session's checkpoint.
     Checkpoint(Box<Checkpoint>),
-    /// The task ended cleanly.
+    /// The task ended cleanly. Forgets the rules of the task.
     ClearCheckpoint(SessionId),
+    /// The writer of this batch has read the session from disk and builds on that: what was appended before and
+    /// refused no longer stands against the session (see [`Journal::append`]). Changes no row.
+    Reread(SessionId),
     /// Remembers a file's first state in a task; a second one for the same task and path is ignored.
     Baseline(Box<Baseline>),
-    /// Remembers an answer.
+    /// Remembers an answer. A key that exists already refuses the whole batch: [`JournalError::Repeated`] for the same
+    /// request, [`JournalError::Refused`] for another one.
     Command(Box<CommandRecord>),
     /// Adds a record to the outbox of the central services.
     Audit(Box<EventEnvelope>),
     /// Adds to the host log.
     Host(Box<HostEventBody>),
-    /// Removes a session with everything that belongs to it.
+    /// Removes a session with everything that belongs to it. Refused while it has a checkpoint: its task is under way.
     DeleteSession(SessionId),
 }
 
@@ -265,6 +282,10 @@ pub struct EventPage {
 pub trait Journal: Send + Sync {
     /// Queues a batch: written in order, durable with the next `commit` or within a few milliseconds. Waits only
     /// when the queue is full. A fault surfaces at the next `commit`.
+    ///
+    /// A batch that is refused leaves a hole in its session's log. From then on every `append` and `commit` to that
+    /// session fails with the reason, whoever writes, until a commit carries [`Write::Reread`] or the session is
+    /// deleted: nobody builds on the hole, and nobody hears of it in another's place.
     async fn append(&self, batch: Vec<Write>) -> Result<(), JournalError>;
 
     /// Writes a batch and everything queued before it; returns when it is on disk. Cancel-safe: a dropped future
@@ -307,13 +328,20 @@ pub trait Journal: Send + Sync {
     fn call(&self, session: &SessionId, id: &ToolCallId) -> Result<Option<CallRecord>, JournalError>;
     /// An approval.
     fn approval(&self, session: &SessionId, id: &ApprovalId) -> Result<Option<ApprovalRecord>, JournalError>;
-    /// Approvals, newest first; of one session or all, pending or all.
+    /// Approvals, newest first; of one session or all, pending or all. At most `limit` and about a mebibyte, so that
+    /// a page may be shorter than `limit`; at least one when there is any.
     fn approvals(
         &self,
         session: Option<&SessionId>,
         include_settled: bool,
         limit: usize,
     ) -> Result<Vec<ApprovalRecord>, JournalError>;
+    /// Approvals whose id begins with `prefix`, newest first, among the newest [`PREFIX_REACH`]. At most `limit` and
+    /// about a mebibyte, but never fewer than two where two fit and `limit` allows: whoever finds one alone may take
+    /// it as the only one.
+    fn approvals_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalRecord>, JournalError>;
+    /// The keys of approvals that wait, oldest first.
+    fn pending_approvals(&self, limit: usize) -> Result<Vec<(SessionId, ApprovalId)>, JournalError>;
     /// Remembered answers.
     fn rules(&self) -> Result<Vec<RememberedRule>, JournalError>;
     /// The checkpoint of a session.

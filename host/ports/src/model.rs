@@ -1,5 +1,7 @@
 //! One model call: request, streamed progress, answer.
 
+use std::sync::Arc;
+
 use lanyard_protocol::Json;
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::Usage;
@@ -131,6 +133,12 @@ pub trait Model: Send + Sync {
 
     /// Tokens that fit into one request and its answer.
     fn context_window(&self) -> u32;
+
+    /// The model to use for a whole task, where this one stands for a choice that may change meanwhile. `None` when
+    /// it is itself a fixed one.
+    fn held(&self) -> Option<Arc<dyn Model>> {
+        None
+    }
 
     /// Makes one call, retries included. Dropping the future or cancelling the token ends it; a partial answer is
     /// discarded either way. `progress` is bounded: a full channel slows the stream down.

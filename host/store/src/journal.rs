@@ -22,6 +22,9 @@ use crate::store::Store;
 #[async_trait::async_trait]
 impl Journal for Store {
     async fn append(&self, batch: Vec<Write>) -> Result<(), JournalError> {
+        if let Some(why) = self.refusals().held_against(&batch) {
+            return Err(why);
+        }
         self.enqueue(batch, None).await
     }
 
@@ -94,6 +97,14 @@ impl Journal for Store {
         limit: usize,
     ) -> Result<Vec<ApprovalRecord>, JournalError> {
         self.view()?.approvals(session, include_settled, limit)
+    }
+
+    fn approvals_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalRecord>, JournalError> {
+        self.view()?.approvals_by_prefix(prefix, limit)
+    }
+
+    fn pending_approvals(&self, limit: usize) -> Result<Vec<(SessionId, ApprovalId)>, JournalError> {
+        self.view()?.pending_approvals(limit)
     }
 
     fn rules(&self) -> Result<Vec<RememberedRule>, JournalError> {

@@ -173,6 +173,13 @@ pub(crate) fn second_text(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.get(end + 1..)?).ok()
 }
 
+/// From the key of an approval to its ids.
+pub(crate) fn approval_of(key: &[u8]) -> Option<(SessionId, ApprovalId)> {
+    let end = key.iter().position(|byte| *byte == END)?;
+    let session = std::str::from_utf8(key.get(..end)?).ok()?;
+    Some((SessionId::new(session).ok()?, ApprovalId::new(second_text(key)?).ok()?))
+}
+
 /// A key as error texts show it.
 pub(crate) fn shown(key: &[u8]) -> String {
     key.escape_ascii().to_string()
@@ -219,5 +226,7 @@ mod tests {
         assert_eq!(keys.by_time, approval_by_time(at, &s, &a));
         assert_eq!(after_time(&keys.by_time), Some(keys.record.as_slice()));
         assert_eq!(time_of(&keys.by_time), Some(5));
+        assert_eq!(approval_of(&keys.record), Some((s, a)));
+        assert_eq!(approval_of(b"no end"), None);
     }
 }

@@ -283,6 +283,7 @@ fn assemble(
         condition: Arc::new(Condition::new(options.dir.join(NOTE).into())),
         artifacts: Arc::new(artifacts),
         space,
+        refusals: Arc::default(),
     };
     let writer = Writer {
         db: Arc::clone(&parts.db),
@@ -290,6 +291,7 @@ fn assemble(
         condition: Arc::clone(&parts.condition),
         artifacts: Arc::clone(&parts.artifacts),
         space: parts.space.clone(),
+        refusals: Arc::clone(&parts.refusals),
         observer,
         totals,
         linger: options.linger,

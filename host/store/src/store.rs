@@ -14,6 +14,7 @@ use crate::open::{OpenError, OpenReport, StoreOptions};
 use crate::queue::{Job, Queue};
 use crate::read::View;
 use crate::space::Space;
+use crate::writer::Refusals;
 use crate::{open, writer};
 
 /// The durable record of a host. Implements [`lanyard_ports::journal::Journal`] and
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) condition: Arc<Condition>,
     pub(crate) artifacts: Arc<ArtifactFiles>,
     pub(crate) space: Space,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// What runs besides the callers.
@@ -119,6 +121,10 @@ impl Store {
     /// Why a batch got no answer.
     pub(crate) fn gone(&self) -> JournalError {
         self.check().err().unwrap_or_else(|| JournalError::Poisoned("it was closed".to_owned()))
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.parts.refusals
     }
 
     pub(crate) fn space(&self) -> &Space {

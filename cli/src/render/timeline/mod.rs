@@ -84,8 +84,14 @@ impl Timeline {
         std::mem::take(&mut self.out)
     }
 
-    /// Text for an event of the past.
+    /// Text for an event of the past. The prompt is shown too: whoever reads this has not just typed it.
     pub(crate) fn past(&mut self, event: &SessionEvent) -> String {
+        if let EventBody::TaskStarted(started) = &event.body {
+            for (number, text) in block(&started.prompt).lines().enumerate() {
+                let mark = if number == 0 { "❯" } else { " " };
+                self.headline(Tone::Strong, &format!("{mark} {text}"));
+            }
+        }
         self.event(event, event.timestamp)
     }
 

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::opening::{self, Surroundings};
+use super::repeat;
 use super::{CancelError, EndError, NewTask, ResumeError, Resumed, SessionSetup, StartError, Status};
 use crate::Ports;
 use crate::ask::Place;
@@ -108,13 +109,16 @@ impl Actor {
         if let Some(known) = &task.task_id
             && journal.task(&session_id, known)?.is_some()
         {
-            return Ok(self.accepted(known.clone())?);
+            return match repeat::is_same(&*journal, &session_id, known, &task).await? {
+                true => Ok(self.accepted(known.clone())?),
+                false => Err(StartError::OtherTask(known.clone())),
+            };
         }
         self.settle_finished().await?;
         if let Some(running) = &self.running {
             return Err(StartError::Busy(running.task_id.clone()));
         }
-        if let Some(paused) = journal.checkpoint(&session_id)? {
+        if let Some(paused) = self.reread().await? {
             return Err(StartError::Paused(paused.task_id));
         }
         let session = journal.session(&session_id)?;
@@ -122,29 +126,27 @@ impl Actor {
             return Err(StartError::SessionOver(session.summary.state));
         }
         journal.room()?;
+        let ports = self.ports.for_task();
+        let model = ports.model.info();
         let terms = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(StartError::Stopping),
-            terms = self.ports.gate.model_call() => terms.map_err(StartError::Policy)?,
+            terms = ports.gate.model_call(&model) => terms.map_err(StartError::Policy)?,
         };
         let instructions = self.instructions().await;
 
-        let ids = &self.ports.ids;
+        let ids = &ports.ids;
         let task_id = task.task_id.clone().map_or_else(|| TaskId::new(ids.fresh("task")), Ok)?;
         let step_id = StepId::new(ids.fresh("step"))?;
-        let mark = opening::mark(task, &session, (task_id.clone(), step_id), self.ports.clock.now());
+        let mark = opening::mark(task, &session, (task_id.clone(), step_id), ports.clock.now());
         let mut recorder = self.recorder(mark.clone());
-        let around = Surroundings {
-            session: &session,
-            terms: &terms,
-            model: self.ports.model.info(),
-            instructions: &instructions,
-        };
+        let around = Surroundings { session: &session, terms: &terms, model, instructions: &instructions };
         let Moved { records, next } = opening::open(mark, around);
         recorder.commit(records, &mut Thread::default()).await?;
         // Read before the task can write more; whatever the answer, the task is on disk and goes on.
         let accepted = self.accepted(task_id);
-        self.drive(Start::Begin(next), recorder, instructions, TaskControl::default(), session.tokens_used);
+        let control = TaskControl::default();
+        self.drive(ports, Start::Begin(next), recorder, instructions, control, session.tokens_used);
         Ok(accepted?)
     }
 
@@ -167,7 +169,7 @@ impl Actor {
         only: Option<&TaskId>,
         by: Option<PrincipalId>,
     ) -> Result<(), JournalError> {
-        let Some(mark) = self.ports.journal.checkpoint(&self.setup.session_id)? else { return Ok(()) };
+        let Some(mark) = self.reread().await? else { return Ok(()) };
         if only.is_some_and(|task| *task != mark.task_id) {
             return Ok(());
         }
@@ -175,7 +177,8 @@ impl Actor {
         let control = TaskControl::default();
         control.cancel(by);
         let recorder = self.recorder(mark.clone());
-        self.drive(Start::Resume(mark), recorder, Vec::new(), control, session.tokens_used);
+        let ports = self.ports.for_task();
+        self.drive(ports, Start::Resume(mark), recorder, Vec::new(), control, session.tokens_used);
         Ok(())
     }
 
@@ -185,7 +188,7 @@ impl Actor {
             return Ok(Resumed::Running(running.task_id.clone()));
         }
         let session_id = &self.setup.session_id;
-        let Some(mark) = self.ports.journal.checkpoint(session_id)? else { return Ok(Resumed::Nothing) };
+        let Some(mark) = self.reread().await? else { return Ok(Resumed::Nothing) };
         let session = self.ports.journal.session(session_id)?;
         match recovery::decide(mark, session.summary.state, cause) {
             Recovery::Continue(mark) => {
@@ -194,8 +197,8 @@ impl Actor {
                 let recorder = self.note(mark.clone(), body, SessionState::SessionRunning).await?;
                 let task_id = mark.task_id.clone();
                 let instructions = self.instructions().await;
-                let control = TaskControl::default();
-                self.drive(Start::Resume(mark), recorder, instructions, control, session.tokens_used);
+                let (ports, control) = (self.ports.for_task(), TaskControl::default());
+                self.drive(ports, Start::Resume(mark), recorder, instructions, control, session.tokens_used);
                 Ok(Resumed::Running(task_id))
             }
             Recovery::Pause { mark, reason } => {
@@ -220,6 +223,7 @@ impl Actor {
             None => self.cancel_paused(None, None).await?,
         }
         self.join().await;
+        self.reread().await?;
         let tasks = count_tasks(&*self.ports.journal, &session_id).await?;
         let at = self.ports.clock.now();
         let state = SessionState::SessionCompleted;
@@ -269,6 +273,7 @@ impl Actor {
 
     fn drive(
         &mut self,
+        ports: Ports,
         start: Start,
         recorder: Recorder,
         instructions: Vec<Instruction>,
@@ -276,7 +281,6 @@ impl Actor {
         used: u64,
     ) {
         self.running = Some(RunningTask { task_id: recorder.task_id().clone(), control: control.clone() });
-        let ports = self.ports.clone();
         let place = Place { roots: self.setup.roots.clone(), nonce: self.nonce.clone(), instructions };
         let digest = self.digest.take();
         self.drivers.spawn(async move {
@@ -299,6 +303,14 @@ impl Actor {
             self.join().await;
         }
         Ok(())
+    }
+
+    /// The checkpoint on which whoever comes next builds, read when all that an earlier driver appended is on disk or
+    /// refused: a driver that stopped at a refused record leaves both kinds. To be called when none runs.
+    async fn reread(&self) -> Result<Option<Checkpoint>, JournalError> {
+        let session_id = &self.setup.session_id;
+        self.ports.journal.commit(vec![Write::Reread(session_id.clone())]).await?;
+        self.ports.journal.checkpoint(session_id)
     }
 
     /// Waits for the running task's driver, for a bounded time; what does not return is aborted and left as its
@@ -337,7 +349,7 @@ impl Actor {
     }
 
     async fn pause_after(&self, error: &TaskError) -> Result<(), RecordError> {
-        let Some(mark) = self.ports.journal.checkpoint(&self.setup.session_id)? else { return Ok(()) };
+        let Some(mark) = self.reread().await? else { return Ok(()) };
         let reason = format!("{error}; resume the session to try again, or cancel the task");
         let body = EventBody::SessionPaused(SessionPaused { reason });
         self.note(mark, body, SessionState::SessionPaused).await.map(drop)

@@ -34,6 +34,9 @@ pub enum StartError {
     /// Another task is paused.
     #[error("task {0} of this session is paused; resume the session or cancel the task")]
     Paused(TaskId),
+    /// The id of a task that was asked for something else.
+    #[error("task {0} of this session was started with another prompt or other options; choose a new taskId")]
+    OtherTask(TaskId),
     /// The session takes no more tasks.
     #[error("the session is over ({0:?}); create a new one")]
     SessionOver(SessionState),
@@ -98,9 +101,10 @@ fn journal(error: &JournalError) -> WireError {
     match error {
         JournalError::Full(_) => WireError::new(ErrorCode::StorageFull, error.to_string()),
         JournalError::NotFound(_) => WireError::new(ErrorCode::SessionNotFound, error.to_string()),
-        JournalError::Poisoned(_) | JournalError::Refused(_) | JournalError::Corrupt(_) => {
-            WireError::new(ErrorCode::InternalError, error.to_string())
-        }
+        JournalError::Poisoned(_)
+        | JournalError::Refused(_)
+        | JournalError::Repeated(_)
+        | JournalError::Corrupt(_) => WireError::new(ErrorCode::InternalError, error.to_string()),
     }
 }
 
@@ -117,7 +121,8 @@ impl From<&StartError> for WireError {
             | StartError::LongPrompt(_)
             | StartError::BadMaxSteps(_)
             | StartError::Busy(_)
-            | StartError::Paused(_) => ErrorCode::InvalidRequest,
+            | StartError::Paused(_)
+            | StartError::OtherTask(_) => ErrorCode::InvalidRequest,
             StartError::MayNotWaiveApprovals => ErrorCode::Unauthorized,
             StartError::SessionOver(_) => ErrorCode::SessionExpired,
             StartError::Policy(PolicyStop::Expired { .. }) => ErrorCode::PolicyExpired,

@@ -8,9 +8,10 @@ use lanyard_protocol::limits::MAX_PROMPT_BYTES;
 use lanyard_protocol::principal::Scope;
 use lanyard_protocol::session::{ApprovalMode, SessionState, TaskOptions};
 use lanyard_protocol::{ErrorCode, Timestamp, WireError};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::fakes::{Reply, World, new_task, owner, remote, say, session_id, task_id, workspace_id};
+use super::fakes::{Reply, Way, World, new_task, owner, remote, say, session_id, task_id, workspace_id};
 use crate::session::{NewTask, SessionSetup, StartError};
 use crate::{PolicyStop, ResumeCause, Session};
 
@@ -44,6 +45,36 @@ async fn one_task_at_a_time_and_the_same_id_is_the_same_task() {
     World::rest(&session).await;
     session.start_task(named("mine")).await.unwrap();
     assert_eq!(world.model.requests().len(), 1, "a task that is over is not run again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_id_for_something_else_is_refused_while_the_task_runs_and_afterwards() {
+    let world = World::new();
+    world.router.tool("ReadFile", Way::says("x"));
+    for n in 0..3 {
+        world.model_calls(&[("ReadFile", json!({ "n": n }))]);
+    }
+    world.model.expect(Reply::Hang);
+    let session = world.session();
+    session.start_task(named("mine")).await.unwrap();
+    let prompt = || NewTask { prompt: "something else".into(), ..named("mine") };
+    let mut options = named("mine");
+    options.options.max_steps += 1;
+    for over in [false, true] {
+        for other in [prompt(), options.clone()] {
+            let refused = session.start_task(other).await.unwrap_err();
+            assert_eq!(refused, StartError::OtherTask(task_id("mine")));
+            assert_eq!(code(&refused), ErrorCode::InvalidRequest);
+            assert!(refused.to_string().contains("mine"), "{refused}");
+        }
+        session.start_task(named("mine")).await.unwrap();
+        if !over {
+            World::until(|| world.model.requests().len() == 4).await;
+            session.cancel_task(task_id("mine"), PrincipalId::new("owner").unwrap()).await.unwrap();
+            World::rest(&session).await;
+        }
+    }
+    assert_eq!(world.names().iter().filter(|name| **name == "task_started").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

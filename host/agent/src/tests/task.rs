@@ -1,14 +1,20 @@
 //! Whole tasks: what is recorded, in which order, at which cost.
 
+use std::sync::{Arc, Mutex};
+
 use lanyard_ports::journal::CallPhase;
-use lanyard_ports::model::{ModelAnswer, ModelError, ModelProgress};
+use lanyard_ports::model::{Model, ModelAnswer, ModelError, ModelProgress, ModelRequest};
 use lanyard_protocol::event::{EventBody, SessionEvent};
 use lanyard_protocol::message::{Role, Trust};
-use lanyard_protocol::session::{SessionState, TaskOptions, TaskState};
+use lanyard_protocol::session::{ModelInfo, SessionState, TaskOptions, TaskState};
 use lanyard_protocol::{ErrorCode, Timestamp, WireError};
 use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::fakes::{Act, Reply, Way, World, ask_for, malformed, say, says};
+use super::fakes::{
+    Act, Reply, ScriptedModel, Way, World, ask_for, malformed, new_task, pairs_are_whole, say, says,
+};
 use crate::PolicyStop;
 
 fn failure(world: &World) -> WireError {
@@ -239,9 +245,9 @@ async fn a_full_disk_stops_the_task_and_leaves_its_checkpoint() {
     world.model.expect(say("done"));
     let session = world.session();
     world.journal.fill_after(1);
-    session.start_task(super::fakes::new_task("go", TaskOptions::default())).await.unwrap();
+    session.start_task(new_task("go", TaskOptions::default())).await.unwrap();
     World::until(|| world.model.requests().len() == 1 && world.model.in_flight() == 0).await;
-    let refused = session.start_task(super::fakes::new_task("again", TaskOptions::default())).await;
+    let refused = session.start_task(new_task("again", TaskOptions::default())).await;
     assert!(refused.is_err());
     assert!(world.journal.mark().is_some(), "what was acknowledged is still there");
     assert!(!world.journal.after_kill().bodies().iter().any(EventBody::ends_task));
@@ -250,4 +256,92 @@ async fn a_full_disk_stops_the_task_and_leaves_its_checkpoint() {
     session.resume(crate::ResumeCause::Asked).await.unwrap();
     World::rest(&session).await;
     assert_eq!(world.journal.after_kill().bodies().iter().filter(|body| body.ends_task()).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_append_ends_the_run_at_the_next_record_and_the_task_goes_on_from_the_disk() {
+    // Whichever record is lost: of the model's request, of its answer, of the results.
+    for lost in 0..8 {
+        let world = World::new();
+        world.router.tool("ReadFile", Way::says("x"));
+        for n in 0..3 {
+            world.model_calls(&[("ReadFile", json!({ "n": n }))]);
+        }
+        world.journal.refuse_append_after(lost);
+        let session = world.run("go").await;
+        assert_eq!(world.journal.record().summary.state, SessionState::SessionPaused, "{lost}");
+        assert_eq!(world.names().last(), Some(&"session_paused"), "{lost}");
+        let asked = world.model.requests().len();
+        assert!(asked < 4, "{lost}: the model was asked {asked} times although nothing was recorded");
+        assert!(world.journal.mark().is_some());
+
+        session.resume(crate::ResumeCause::Asked).await.unwrap();
+        World::rest(&session).await;
+        assert_eq!(world.names().last(), Some(&"task_completed"), "{lost}");
+        assert!(pairs_are_whole(&world.journal.thread()), "{lost}");
+    }
+}
+
+/// A choice between models, of which the first is in force.
+struct Choice(Mutex<Vec<Arc<ScriptedModel>>>);
+
+impl Choice {
+    fn chosen(&self) -> Arc<ScriptedModel> {
+        self.0.lock().unwrap()[0].clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Model for Choice {
+    fn info(&self) -> ModelInfo {
+        self.chosen().info()
+    }
+
+    fn context_window(&self) -> u32 {
+        self.chosen().context_window()
+    }
+
+    fn held(&self) -> Option<Arc<dyn Model>> {
+        Some(self.chosen())
+    }
+
+    async fn answer(
+        &self,
+        _: &ModelRequest,
+        _: &mpsc::Sender<ModelProgress>,
+        _: &CancellationToken,
+    ) -> Result<ModelAnswer, ModelError> {
+        panic!("a task asks the model it holds")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_keeps_its_model_and_the_next_one_takes_the_new_choice() {
+    let world = World::new();
+    world.router.tool("ReadFile", Way::says("x"));
+    let (first, second) = (ScriptedModel::named("first"), ScriptedModel::named("second"));
+    let choice = Arc::new(Choice(Mutex::new(vec![first.clone(), second.clone()])));
+    first.expect(Reply::Answer(ask_for(&[("ReadFile", json!({}))])));
+    let session = world.session_with(choice.clone());
+    session.start_task(new_task("go", TaskOptions::default())).await.unwrap();
+    choice.0.lock().unwrap().swap(0, 1);
+    World::rest(&session).await;
+    assert_eq!((first.requests().len(), second.requests().len()), (2, 0));
+    assert!(
+        world.gate_models().iter().all(|model| model == "first"),
+        "policy judges the model that is asked"
+    );
+    session.start_task(new_task("again", TaskOptions::default())).await.unwrap();
+    World::rest(&session).await;
+    assert_eq!((first.requests().len(), second.requests().len()), (2, 1));
+    let told: Vec<_> = world
+        .journal
+        .bodies()
+        .into_iter()
+        .filter_map(|body| match body {
+            EventBody::TaskStarted(started) => Some(started.model.name),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["first", "second"]);
 }

@@ -23,7 +23,7 @@ use lanyard_protocol::session::{
 
 use super::history::check_cursor;
 use super::{Answer, Follow, blocking, page_size, session_error, store_error};
-use crate::command::Command;
+use crate::command::{Command, NewCommand};
 use crate::host::Host;
 use crate::ids::{fresh, invalid};
 
@@ -109,9 +109,12 @@ pub(super) async fn create(
         last_seq: 1,
     });
     let mut batch = vec![Write::Session(Box::new(record)), Write::Event(Box::new(event))];
+    let key = command.key();
     batch.extend(command.remember(&response));
-    host.journal.commit(batch).await.map_err(store_error)?;
-    Ok(resubscribed(response))
+    match host.journal.commit(batch).await {
+        Ok(()) => Ok(resubscribed(response)),
+        Err(error) => NewCommand::after(host, key.as_ref(), error).map(resubscribed),
+    }
 }
 
 /// A new or repeated `CreateSession` follows the session from its beginning.

@@ -66,6 +66,14 @@ impl Journal for Kept {
         let all = self.approvals.lock().unwrap();
         Ok(all.values().filter(|r| settled || r.state == ApprovalState::Pending).cloned().collect())
     }
+    fn approvals_by_prefix(&self, _: &str, _: usize) -> Read<Vec<ApprovalRecord>> {
+        unused()
+    }
+    fn pending_approvals(&self, limit: usize) -> Read<Vec<(SessionId, ApprovalId)>> {
+        let all = self.approvals.lock().unwrap();
+        let waiting = all.values().filter(|r| r.state == ApprovalState::Pending).take(limit);
+        Ok(waiting.map(|r| (r.request.session_id.clone(), r.request.approval_id.clone())).collect())
+    }
     fn rules(&self) -> Read<Vec<RememberedRule>> {
         Ok(self.rules.lock().unwrap().clone())
     }

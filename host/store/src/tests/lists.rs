@@ -129,6 +129,58 @@ async fn approvals_come_newest_first() {
     assert_eq!(list(Some("b"), false, 9), ["p2"]);
 }
 
+/// An approval whose row has at least so many bytes.
+fn bulky(session: &str, name: &str, asked: i64, bytes: usize) -> Write {
+    let mut record = approval_record(session, name, ApprovalState::Pending, asked);
+    record.request.reasons = vec!["x".repeat(bytes)];
+    Write::Approval(Box::new(record))
+}
+
+fn approval_ids(found: Vec<lanyard_protocol::approval::ApprovalRecord>) -> Vec<String> {
+    found.into_iter().map(|record| record.request.approval_id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_page_of_approvals_holds_about_a_mebibyte_and_at_least_one() {
+    let f = Fixture::new();
+    f.commit(vec![session("a")]).await;
+    for (n, bytes) in [10, 400_000, 400_000, 400_000, 2 << 20].into_iter().enumerate() {
+        f.commit(vec![bulky("a", &format!("p{n}"), n as i64, bytes)]).await;
+    }
+    let a = sid("a");
+    for session in [None, Some(&a)] {
+        for settled in [true, false] {
+            assert_eq!(approval_ids(f.store.approvals(session, settled, 9).unwrap()), ["p4"]);
+        }
+    }
+    f.commit(vec![bulky("a", "p5", 5, 400_000), bulky("a", "p6", 6, 400_000)]).await;
+    assert_eq!(approval_ids(f.store.approvals(None, true, 9).unwrap()), ["p6", "p5"]);
+    let keys = f.store.pending_approvals(9).unwrap();
+    assert_eq!(keys.len(), 7, "keys are all told");
+    assert_eq!((keys[0].0.as_str(), keys[0].1.as_str()), ("a", "p0"));
+    assert_eq!(f.store.pending_approvals(2).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_approval_is_found_by_the_beginning_of_its_id() {
+    let f = Fixture::new();
+    f.commit(vec![session("a"), session("b")]).await;
+    f.commit(vec![
+        bulky("a", "apr_one", 1, 2 << 20),
+        bulky("b", "apr_two", 2, 2 << 20),
+        bulky("b", "other", 3, 1),
+    ])
+    .await;
+    f.commit(vec![Write::Approval(Box::new(approval_record("a", "apr_old", ApprovalState::Denied, 0)))])
+        .await;
+    let find = |prefix: &str, limit| approval_ids(f.store.approvals_by_prefix(prefix, limit).unwrap());
+    assert_eq!(find("apr_tw", 9), ["apr_two"]);
+    assert_eq!(find("apr_ol", 9), ["apr_old"], "settled ones too");
+    assert_eq!(find("apr_", 9), ["apr_two", "apr_one"], "however large, an ambiguous answer shows");
+    assert_eq!(find("apr_", 1), ["apr_two"]);
+    assert!(find("pr_", 9).is_empty() && find("a\0", 9).is_empty());
+}
+
 #[tokio::test]
 async fn old_answers_to_commands_are_forgotten_by_age() {
     const DAY: i64 = 24 * 60 * 60 * 1000;

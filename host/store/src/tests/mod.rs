@@ -13,6 +13,8 @@ mod lists;
 mod model;
 mod opening;
 mod power;
+mod refused_append;
+mod rules;
 pub(crate) mod sample;
 mod scale;
 

@@ -78,6 +78,7 @@ impl Model {
                 }
                 Some(())
             }
+            Row::Delete if self.sessions.get(&at).is_some_and(|session| session.checkpoint) => None,
             Row::Delete => self.sessions.remove(&at).map(|_| ()),
             Row::Delta => None,
             other => self.change(at, other),

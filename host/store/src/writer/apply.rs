@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use lanyard_ports::journal::{Baseline, Checkpoint, CommandRecord, NewEvent, Write};
+use lanyard_ports::journal::{Baseline, Checkpoint, CommandRecord, JournalError, NewEvent, Write};
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::approval::RememberedRule;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{EventBody, SessionEvent};
 use lanyard_protocol::id::SessionId;
@@ -15,9 +14,6 @@ use crate::error::{Rejection, refused, unstorable};
 use crate::keys;
 use crate::record::Digest;
 use crate::table::TableId;
-
-/// Remembered answers kept at most. Each is looked at when a call is judged; people do not read longer lists.
-const MAX_RULES: u64 = 10_000;
 
 impl Stage<'_, '_> {
     /// Stages one row, or says which invariant it breaks.
@@ -35,10 +31,9 @@ impl Stage<'_, '_> {
                 Ok(())
             }
             Write::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
-            Write::ClearCheckpoint(id) => {
-                self.remove(TableId::Checkpoints, id.as_str().as_bytes().to_vec());
-                Ok(())
-            }
+            Write::ClearCheckpoint(id) => self.clear_checkpoint(&id),
+            // Looked at before the batch, see `refusals`.
+            Write::Reread(_) => Ok(()),
             Write::Baseline(baseline) => self.baseline(&baseline),
             Write::Command(record) => self.command(&record),
             Write::Audit(envelope) => self.audit(&envelope),
@@ -83,17 +78,6 @@ impl Stage<'_, '_> {
         self.put(message.session_id.as_str().as_bytes().to_vec(), &head)
     }
 
-    fn rule(&mut self, rule: &RememberedRule) -> Result<(), Rejection> {
-        if let Some(session) = &rule.session_id {
-            self.expect_session(session)?;
-        }
-        let key = rule.rule_id.as_str().as_bytes().to_vec();
-        if !self.has(TableId::Rules, &key)? && self.stored_len(TableId::Rules)? >= MAX_RULES {
-            return Err(refused(format!("{MAX_RULES} answers are remembered already: revoke some of them")));
-        }
-        self.put(key, rule)
-    }
-
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Rejection> {
         self.expect_session(&checkpoint.session_id)?;
         self.put(checkpoint.session_id.as_str().as_bytes().to_vec(), checkpoint)
@@ -112,12 +96,13 @@ impl Stage<'_, '_> {
     fn command(&mut self, record: &CommandRecord) -> Result<(), Rejection> {
         let key = keys::command(&record.principal, &record.command_id);
         if let Some(before) = self.get::<CommandRecord>(&key)? {
+            let id = &record.command_id;
             if before.fingerprint == record.fingerprint {
-                return Ok(());
+                let text = format!("command {id} was carried out already: its answer is kept");
+                return Err(Rejection::Batch(JournalError::Repeated(text)));
             }
             return Err(refused(format!(
-                "command {} was used for another request: choose a new commandId",
-                record.command_id
+                "command {id} was used for another request: choose a new commandId"
             )));
         }
         self.mark(

@@ -2,9 +2,10 @@
 
 use lanyard_ports::fault;
 use lanyard_ports::journal::{JournalError, Write};
+use lanyard_protocol::id::SessionId;
 use redb::{Database, Durability, WriteTransaction};
 
-use super::refusals::{Refusals, sessions};
+use super::refusals::{Refusals, forgiven, sessions};
 use super::stage::{Outcome, Stage};
 use super::tables::Tables;
 use crate::artifact::Hold;
@@ -21,7 +22,7 @@ pub(super) struct Group<'a> {
     /// Artifacts put since the last group.
     pub(super) holds: &'a [Hold],
     /// What earlier appends came to.
-    pub(super) refusals: &'a mut Refusals,
+    pub(super) refusals: &'a Refusals,
 }
 
 /// A group on disk.
@@ -79,18 +80,20 @@ impl Group<'_> {
         waited_for: bool,
         outcome: &mut Outcome,
     ) -> Result<Result<(), JournalError>, Fault> {
-        if waited_for && let Some(why) = self.refusals.held_against(&batch) {
+        if let Some(why) = self.refusals.held_against(&batch) {
             return Ok(Err(why));
         }
         let touched = if waited_for { Vec::new() } else { sessions(&batch).cloned().collect() };
+        let forgiven = forgiven(&batch);
         match Stage::new(tables, self.totals).write(batch) {
             Ok((totals, told)) => {
                 self.totals = totals;
                 outcome.extend(told);
+                self.refusals.forgive(&forgiven);
                 Ok(Ok(()))
             }
             Err(Rejection::Batch(why)) => {
-                self.refusals.note_sessions(touched, &why);
+                self.refusals.note_sessions(existing(tables, touched)?, &why);
                 Ok(Err(why))
             }
             Err(Rejection::Fault(fault)) => Err(fault),
@@ -132,6 +135,17 @@ impl Stage<'_, '_> {
         self.mark(TableId::ArtifactsBySession, keys::owned(&hold.session, &hold.artifact));
         self.put(owner, &OwnerRow { size: hold.size })
     }
+}
+
+/// Sessions that are there: what is gone has no log to have a hole in.
+fn existing(tables: &mut Tables<'_>, sessions: Vec<SessionId>) -> Result<Vec<SessionId>, Fault> {
+    let mut found = Vec::with_capacity(sessions.len());
+    for session in sessions {
+        if tables.get(TableId::Heads, session.as_str().as_bytes())?.is_some() {
+            found.push(session);
+        }
+    }
+    Ok(found)
 }
 
 /// A transaction that is on disk when it is committed and needs no repair after a crash. Quick repair implies

@@ -6,6 +6,7 @@ mod call;
 mod group;
 mod prune;
 mod refusals;
+mod rule;
 mod session;
 mod stage;
 mod tables;
@@ -21,9 +22,9 @@ use tokio::sync::oneshot;
 pub(crate) use self::group::begin;
 #[cfg(test)]
 pub(crate) use self::prune::{COMMANDS, HOST_EVENTS, HOST_EVENTS_SLACK, OUTBOX, OUTBOX_SLACK};
+pub(crate) use self::refusals::Refusals;
 
 use self::group::Group;
-use self::refusals::Refusals;
 use crate::artifact::ArtifactFiles;
 use crate::condition::Condition;
 use crate::queue::{Job, Queue};
@@ -37,6 +38,7 @@ pub(crate) struct Writer {
     pub(crate) condition: Arc<Condition>,
     pub(crate) artifacts: Arc<ArtifactFiles>,
     pub(crate) space: Space,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) observer: Arc<dyn CommitObserver>,
     pub(crate) totals: Totals,
     pub(crate) linger: Duration,
@@ -48,17 +50,16 @@ impl Writer {
         let _at_work = self.condition.at_work();
         // However the thread ends, nobody waits for it afterwards.
         let _end = End { queue: Arc::clone(&self.queue) };
-        let mut refusals = Refusals::default();
         while let Some(jobs) = self.queue.take(self.linger) {
-            self.serve(jobs, &mut refusals);
+            self.serve(jobs);
         }
         // Owners of artifacts that no commit followed.
-        self.serve(Vec::new(), &mut refusals);
+        self.serve(Vec::new());
     }
 
     /// Writes one group and answers its callers.
-    fn serve(&mut self, jobs: Vec<Job>, refusals: &mut Refusals) {
-        let jobs = self.admit(jobs, refusals);
+    fn serve(&mut self, jobs: Vec<Job>) {
+        let jobs = self.admit(jobs);
         let holds = self.artifacts.take_queued();
         if jobs.is_empty() && holds.is_empty() {
             return;
@@ -68,7 +69,7 @@ impl Writer {
         // Declared after the callers: they learn of a panic when it has been noted.
         let _note = PoisonOnPanic(Arc::clone(&self.condition));
         let waits: Vec<bool> = callers.iter().map(Option::is_some).collect();
-        let group = Group { totals: self.totals, holds: &holds, refusals };
+        let group = Group { totals: self.totals, holds: &holds, refusals: &self.refusals };
         let written = group.write(&self.db, batches, &waits);
         // What was held is on disk now, or never will be.
         self.artifacts.release(&holds);
@@ -90,24 +91,24 @@ impl Writer {
     }
 
     /// Turns away what cannot be written now, and returns the rest. On a disk about to be full only deletions pass.
-    fn admit(&self, jobs: Vec<Job>, refusals: &mut Refusals) -> Vec<Job> {
+    fn admit(&self, jobs: Vec<Job>) -> Vec<Job> {
         if let Err(stopped) = self.condition.check() {
-            turn_away(jobs, &stopped, refusals);
+            turn_away(jobs, &stopped, &self.refusals);
             return Vec::new();
         }
         let Err(full) = self.space.for_commit() else { return jobs };
         let (deleting, others) = jobs.into_iter().partition(|job| refusals::deletes(&job.writes));
-        turn_away(others, &full, refusals);
+        turn_away(others, &full, &self.refusals);
         if self.space.for_delete().is_ok() {
             return deleting;
         }
-        turn_away(deleting, &full, refusals);
+        turn_away(deleting, &full, &self.refusals);
         Vec::new()
     }
 }
 
 /// Answers batches that are not written.
-fn turn_away(jobs: Vec<Job>, why: &JournalError, refusals: &mut Refusals) {
+fn turn_away(jobs: Vec<Job>, why: &JournalError, refusals: &Refusals) {
     for job in jobs {
         if job.reply.is_none() {
             refusals.note(&job.writes, why);
@@ -120,6 +121,9 @@ fn answer(caller: Option<oneshot::Sender<Result<(), JournalError>>>, verdict: Re
     match (caller, verdict) {
         // A caller that stopped waiting does not need the answer.
         (Some(caller), verdict) => drop(caller.send(verdict)),
+        (None, Err(JournalError::Repeated(text))) => {
+            tracing::debug!(text, "an appended batch was not needed")
+        }
         (None, Err(error)) => tracing::error!(%error, "an appended batch was not written"),
         (None, Ok(())) => {}
     }

@@ -1,55 +1,86 @@
-//! Batches nobody waited for that could not be written. Their session's next commit is refused with the reason, so
-//! that whoever appended learns that the log has a hole before building on it.
+//! Batches nobody waited for that could not be written: their session's log has a hole.
+//!
+//! Nothing more is written to such a session, and whoever tries is told why, until somebody has read it anew from disk
+//! ([`Write::Reread`]). Telling only the first who comes would let another part of the host, an answer to a question
+//! for instance, hear of the hole while the one that appended goes on building on it.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lanyard_ports::journal::{JournalError, Write};
 use lanyard_protocol::id::SessionId;
 
 /// Sessions remembered; a refused append is a defect or a full disk, either shows in the log beyond that.
-const MAX_SESSIONS: usize = 256;
+const MAX_SESSIONS: usize = 4_096;
 
-/// See the module.
+/// See the module. Shared by the writer and those who append.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
-    by_session: HashMap<SessionId, JournalError>,
+pub(crate) struct Refusals {
+    by_session: Mutex<HashMap<SessionId, JournalError>>,
 }
 
 impl Refusals {
     /// Remembers that an appended batch was not written.
-    pub(super) fn note(&mut self, batch: &[Write], why: &JournalError) {
+    pub(super) fn note(&self, batch: &[Write], why: &JournalError) {
         self.note_sessions(sessions(batch).cloned().collect(), why);
     }
 
-    /// The same, for a batch that is gone already.
-    pub(super) fn note_sessions(&mut self, sessions: Vec<SessionId>, why: &JournalError) {
+    /// The same, for a batch that is gone already. The first reason stays.
+    pub(super) fn note_sessions(&self, sessions: Vec<SessionId>, why: &JournalError) {
+        let mut held = self.lock();
         for session in sessions {
-            if self.by_session.len() < MAX_SESSIONS {
-                self.by_session.insert(session, why.clone());
+            if held.len() < MAX_SESSIONS {
+                held.entry(session).or_insert_with(|| why.clone());
             }
         }
     }
 
-    /// Why a batch that somebody waits for must not be written: an earlier one of its sessions was not. Told once.
-    pub(super) fn held_against(&mut self, batch: &[Write]) -> Option<JournalError> {
-        if self.by_session.is_empty() || deletes(batch) {
+    /// Why a batch must not be written: an earlier one of its sessions was not.
+    pub(crate) fn held_against(&self, batch: &[Write]) -> Option<JournalError> {
+        let held = self.lock();
+        if held.is_empty() || deletes(batch) {
             return None;
         }
-        sessions(batch).find_map(|session| {
-            let why = self.by_session.remove(session)?;
-            Some(match why {
-                JournalError::Full(text) => JournalError::Full(text),
+        sessions(batch).filter(|session| !rereads(batch, session)).find_map(|session| {
+            Some(match held.get(session)? {
+                JournalError::Full(text) => JournalError::Full(text.clone()),
                 other => JournalError::Refused(format!(
                     "something appended earlier to session {session} was not written ({other})"
                 )),
             })
         })
     }
+
+    /// The batch is written: sessions it deletes or has read anew are as their log says.
+    pub(super) fn forgive(&self, sessions: &[SessionId]) {
+        let mut held = self.lock();
+        for session in sessions {
+            held.remove(session);
+        }
+    }
+
+    /// Nothing panics while holding the lock; if it did, the state would still be whole.
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, JournalError>> {
+        self.by_session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether a batch deletes a session: nothing builds on what it had, and it makes room.
 pub(super) fn deletes(batch: &[Write]) -> bool {
     batch.iter().any(|write| matches!(write, Write::DeleteSession(_)))
+}
+
+fn rereads(batch: &[Write], session: &SessionId) -> bool {
+    batch.iter().any(|write| matches!(write, Write::Reread(read) if read == session))
+}
+
+/// The sessions against which nothing stands once a batch is written.
+pub(super) fn forgiven(batch: &[Write]) -> Vec<SessionId> {
+    let begun = batch.iter().filter_map(|write| match write {
+        Write::Reread(id) | Write::DeleteSession(id) => Some(id.clone()),
+        _ => None,
+    });
+    begun.collect()
 }
 
 /// The sessions a batch writes to.
@@ -62,7 +93,7 @@ pub(super) fn sessions(batch: &[Write]) -> impl Iterator<Item = &SessionId> {
         Write::Call(record) => Some(&record.request.session_id),
         Write::Approval(record) => Some(&record.request.session_id),
         Write::Checkpoint(checkpoint) => Some(&checkpoint.session_id),
-        Write::ClearCheckpoint(id) | Write::DeleteSession(id) => Some(id),
+        Write::ClearCheckpoint(id) | Write::Reread(id) | Write::DeleteSession(id) => Some(id),
         Write::Baseline(baseline) => Some(&baseline.session_id),
         Write::Rule(_) | Write::RemoveRule(_) | Write::Command(_) | Write::Audit(_) | Write::Host(_) => None,
     })

@@ -2,7 +2,6 @@
 
 use lanyard_ports::journal::{SessionProgress, SessionRecord};
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::approval::RememberedRule;
 use lanyard_protocol::event::{HostEventBody, SessionDeleted};
 use lanyard_protocol::id::{ArtifactId, SessionId};
 use lanyard_protocol::session::{TaskState, TaskSummary, WorkspaceScope};
@@ -76,7 +75,11 @@ impl Stage<'_, '_> {
             self.task(&session_id, &task)?;
             record.summary.last_task = Some(task);
         }
+        let over = record.summary.state.is_final();
         self.put(session_id.as_str().as_bytes().to_vec(), &record)?;
+        if over {
+            self.forget_session_rules(&session_id)?;
+        }
         self.session_changed(&session_id, after);
         Ok(())
     }
@@ -98,13 +101,18 @@ impl Stage<'_, '_> {
 
     pub(super) fn delete_session(&mut self, id: &SessionId) -> Result<(), Rejection> {
         let record = self.session(id)?;
+        if self.has(TableId::Checkpoints, id.as_str().as_bytes())? {
+            return Err(refused(format!(
+                "a task of session {id} is under way: cancel the task first, then delete the session"
+            )));
+        }
         let head = self.head(id)?;
         let prefix = keys::prefix(id.as_str());
         self.forget_approval_indices(id, &prefix)?;
         self.totals.approvals_pending =
             self.totals.approvals_pending.saturating_sub(u64::from(head.pending_approvals));
         self.disown_artifacts(id, &prefix)?;
-        self.forget_rules(id)?;
+        self.forget_session_rules(id)?;
         for table in OF_A_SESSION {
             self.clear(table, prefix.clone());
         }
@@ -148,16 +156,6 @@ impl Stage<'_, '_> {
             if self.keys_under(TableId::ArtifactOwners, &keys::prefix(artifact.as_str()))?.is_empty() {
                 self.totals.artifact_bytes = self.totals.artifact_bytes.saturating_sub(size);
                 self.outcome.orphans.push(artifact);
-            }
-        }
-        Ok(())
-    }
-
-    fn forget_rules(&mut self, id: &SessionId) -> Result<(), Rejection> {
-        for key in self.keys_under(TableId::Rules, &[])? {
-            let rule: Option<RememberedRule> = self.get(&key)?;
-            if rule.is_some_and(|rule| rule.session_id.as_ref() == Some(id)) {
-                self.remove(TableId::Rules, key);
             }
         }
         Ok(())

@@ -157,11 +157,6 @@ impl<'a, 't> Stage<'a, 't> {
         Ok(found)
     }
 
-    /// Rows in a table; those staged are not counted.
-    pub(super) fn stored_len(&mut self, table: TableId) -> Result<u64, Fault> {
-        self.tables.len(table)
-    }
-
     fn is_cleared(&self, table: TableId, key: &[u8]) -> bool {
         self.cleared.iter().any(|(cleared, prefix)| *cleared == table && key.starts_with(prefix))
     }

@@ -10,7 +10,7 @@ use lanyard_ports::journal::{
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
 use lanyard_protocol::envelope::EventEnvelope;
-use lanyard_protocol::event::{EventBody, HostEvent};
+use lanyard_protocol::event::{EventBody, HostEvent, SessionEvent};
 use lanyard_protocol::health::HealthCounters;
 use lanyard_protocol::id::{ApprovalId, CommandId, PrincipalId, SessionId, TaskId, ToolCallId, WorkspaceId};
 use lanyard_protocol::message::ConversationMessage;
@@ -74,6 +74,7 @@ impl Tables {
             Write::Message(message) => self.messages.push(*message),
             Write::Checkpoint(mark) => self.checkpoint = Some(*mark),
             Write::ClearCheckpoint(_) => self.checkpoint = None,
+            Write::Reread(_) => {}
             Write::Call(call) => {
                 let id = call.request.tool_call_id.clone();
                 match self.calls.iter_mut().find(|known| known.request.tool_call_id == id) {
@@ -111,9 +112,22 @@ struct State {
     commits: usize,
     /// Commits until the disk is full.
     room: Option<usize>,
+    /// Appended batches from here on are refused: the one of this number first, from 0.
+    refuse_append: Option<usize>,
+    /// One was: nothing is taken until somebody has read anew.
+    hole: bool,
 }
 
 impl State {
+    /// As the store does, see `Journal::append`.
+    fn check_hole(&self, batch: &[Write]) -> Result<(), JournalError> {
+        let rereads = batch.iter().any(|write| matches!(write, Write::Reread(_)));
+        if self.hole && !rereads {
+            return Err(JournalError::Refused("something appended earlier was not written".into()));
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) {
         for write in std::mem::take(&mut self.queued) {
             self.durable.apply(write);
@@ -149,6 +163,11 @@ impl MemoryJournal {
     /// The disk is full after this many more commits.
     pub(crate) fn fill_after(&self, commits: usize) {
         self.with(|state| state.room = Some(commits));
+    }
+
+    /// The appended batch after this many more is refused, and nobody is told before the next.
+    pub(crate) fn refuse_append_after(&self, appends: usize) {
+        self.with(|state| state.refuse_append = Some(appends));
     }
 
     pub(crate) fn make_room(&self) {
@@ -193,19 +212,45 @@ impl MemoryJournal {
     }
 }
 
+fn numbered(event: &NewEvent, seq: u64) -> SessionEvent {
+    let NewEvent { event_id, workspace_id, session_id, task_id, step_id, timestamp, body } = event.clone();
+    SessionEvent { event_id, seq: Some(seq), workspace_id, session_id, task_id, step_id, timestamp, body }
+}
+
 #[async_trait::async_trait]
 impl Journal for MemoryJournal {
     async fn append(&self, batch: Vec<Write>) -> Result<(), JournalError> {
-        self.with(|state| state.queued.extend(batch));
+        self.with(|state| {
+            state.check_hole(&batch)?;
+            match &mut state.refuse_append {
+                Some(0) => {
+                    state.refuse_append = None;
+                    state.hole = true;
+                }
+                Some(left) => {
+                    *left -= 1;
+                    state.queued.extend(batch);
+                }
+                None => state.queued.extend(batch),
+            }
+            Ok(())
+        })?;
         tokio::task::yield_now().await;
         Ok(())
     }
 
     async fn commit(&self, batch: Vec<Write>) -> Result<(), JournalError> {
         self.with(|state| {
+            // Nothing to write costs nothing.
+            if state.queued.is_empty() && batch.iter().all(|write| matches!(write, Write::Reread(_))) {
+                state.hole &= batch.is_empty();
+                return Ok(());
+            }
             if let Some(room) = &mut state.room {
                 *room = room.checked_sub(1).ok_or_else(|| JournalError::Full("no room".into()))?;
             }
+            state.check_hole(&batch)?;
+            state.hole = false;
             state.queued.extend(batch);
             state.flush();
             state.commits += 1;
@@ -242,8 +287,18 @@ impl Journal for MemoryJournal {
         Ok(self.with(|state| state.durable.tasks.iter().find(|known| known.task_id == *task).cloned()))
     }
 
-    fn events(&self, _: &SessionId, _: Cursor, _: usize) -> Result<EventPage, JournalError> {
-        unreachable!("the loop reads no events")
+    fn events(&self, _: &SessionId, cursor: Cursor, _: usize) -> Result<EventPage, JournalError> {
+        // Backward, and in short pages, as a store bounded by bytes gives them.
+        let all: Vec<NewEvent> = self.with(|state| state.durable.events.clone());
+        let end = match cursor {
+            Cursor::End => all.len(),
+            Cursor::Before(seq) => usize::try_from(seq - 1).unwrap(),
+            Cursor::After(_) => unreachable!("the loop reads no events forward"),
+        };
+        let start = end.saturating_sub(3);
+        let events = all.iter().zip(1..).take(end).skip(start).map(|(event, seq)| numbered(event, seq));
+        let next = (start > 0).then_some(start as u64 + 1);
+        Ok(EventPage { events: events.collect(), first_seq: 1, last_seq: all.len() as u64, next })
     }
 
     fn search_events(&self, _: &SessionId, _: &str, _: Cursor, _: usize) -> Result<EventPage, JournalError> {
@@ -282,6 +337,14 @@ impl Journal for MemoryJournal {
         _: bool,
         _: usize,
     ) -> Result<Vec<ApprovalRecord>, JournalError> {
+        unreachable!("the loop reads no approvals")
+    }
+
+    fn approvals_by_prefix(&self, _: &str, _: usize) -> Result<Vec<ApprovalRecord>, JournalError> {
+        unreachable!("the loop reads no approvals")
+    }
+
+    fn pending_approvals(&self, _: usize) -> Result<Vec<(SessionId, ApprovalId)>, JournalError> {
         unreachable!("the loop reads no approvals")
     }
 

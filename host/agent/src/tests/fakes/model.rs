@@ -1,8 +1,8 @@
 //! A model that answers from a script.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lanyard_ports::model::{
     AskedArguments, AskedCall, Model, ModelAnswer, ModelError, ModelProgress, ModelRequest,
@@ -30,9 +30,14 @@ pub(crate) struct ScriptedModel {
     requests: Mutex<Vec<ModelRequest>>,
     in_flight: AtomicU32,
     window: AtomicU32,
+    name: Option<&'static str>,
 }
 
 impl ScriptedModel {
+    pub(crate) fn named(name: &'static str) -> Arc<Self> {
+        Arc::new(Self { name: Some(name), ..Self::default() })
+    }
+
     pub(crate) fn expect(&self, reply: Reply) {
         self.script.lock().unwrap().push_back(reply);
     }
@@ -68,7 +73,8 @@ impl Drop for InFlight<'_> {
 #[async_trait::async_trait]
 impl Model for ScriptedModel {
     fn info(&self) -> ModelInfo {
-        ModelInfo { name: "m".into(), endpoint: String::new(), demo: false, source: "config".into() }
+        let name = self.name.unwrap_or("m").into();
+        ModelInfo { name, endpoint: String::new(), demo: false, source: "config".into() }
     }
 
     fn context_window(&self) -> u32 {

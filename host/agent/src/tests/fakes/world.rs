@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use lanyard_ports::model::Model;
 use lanyard_ports::sink::DeltaSink;
 use lanyard_ports::source::{Clock, IdSource};
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::event::{EventBody, SessionEvent};
 use lanyard_protocol::id::TaskId;
 use lanyard_protocol::principal::{Principal, Scope};
-use lanyard_protocol::session::TaskOptions;
+use lanyard_protocol::session::{ModelInfo, TaskOptions};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,11 +54,13 @@ struct Gate {
     limits: Mutex<ModelLimits>,
     script: Mutex<VecDeque<Option<PolicyStop>>>,
     asked: AtomicU64,
+    models: Mutex<Vec<String>>,
 }
 
 #[async_trait::async_trait]
 impl PolicyGate for Gate {
-    async fn model_call(&self) -> Result<InForce, PolicyStop> {
+    async fn model_call(&self, model: &ModelInfo) -> Result<InForce, PolicyStop> {
+        self.models.lock().unwrap().push(model.name.clone());
         self.asked.fetch_add(1, Ordering::SeqCst);
         match self.script.lock().unwrap().pop_front().flatten() {
             Some(stop) => Err(stop),
@@ -103,6 +106,7 @@ impl World {
                 limits: Mutex::new(limits),
                 script: Mutex::default(),
                 asked: AtomicU64::new(0),
+                models: Mutex::default(),
             }),
             ids,
             clock: Arc::default(),
@@ -127,6 +131,11 @@ impl World {
         self.gate.asked.load(Ordering::SeqCst)
     }
 
+    /// The models the gate was asked about.
+    pub(crate) fn gate_models(&self) -> Vec<String> {
+        self.gate.models.lock().unwrap().clone()
+    }
+
     pub(crate) fn ports(&self) -> Ports {
         Ports {
             journal: self.journal.clone(),
@@ -141,9 +150,18 @@ impl World {
     }
 
     pub(crate) fn session_in(&self, root: &str) -> Session {
+        self.session_on(root, self.ports())
+    }
+
+    /// A session whose model is this one.
+    pub(crate) fn session_with(&self, model: Arc<dyn Model>) -> Session {
+        self.session_on("/nonexistent/w", Ports { model, ..self.ports() })
+    }
+
+    fn session_on(&self, root: &str, ports: Ports) -> Session {
         let setup =
             SessionSetup { session_id: session_id(), workspace_id: workspace_id(), roots: vec![root.into()] };
-        Session::spawn(setup, self.ports(), self.stop.clone(), &self.tracker).unwrap()
+        Session::spawn(setup, ports, self.stop.clone(), &self.tracker).unwrap()
     }
 
     pub(crate) fn session(&self) -> Session {
