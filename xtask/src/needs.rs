@@ -59,6 +59,12 @@ const NEEDS: &[Need] = &[
         why: "lists the tree's files; the git tools' tests run it",
         from: Purpose::Test,
     },
+    Need {
+        probe: Probe::Program("python3"),
+        apt: "python3-venv",
+        why: "runs LiteLLM, the gateway one of the tests talks to",
+        from: Purpose::Test,
+    },
     Need { probe: Probe::Program("c++"), apt: "g++", why: "compiles libFuzzer", from: Purpose::Fuzz },
 ];
 

@@ -1,3 +1,5 @@
+//! Bindings, answers, rights, remembered rules.
+
 use lanyard_protocol::{
     Timestamp,
     approval::{ApprovalDetail, ApprovalRecord, ApprovalState, Decision, OtherDetail, RememberedRule},

@@ -1,3 +1,5 @@
+//! What a bundle must hold to be used, and what the local default grants.
+
 use lanyard_protocol::{
     Timestamp,
     policy::{Capability, PolicyBundle, RedactionRule},

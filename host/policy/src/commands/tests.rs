@@ -1,3 +1,5 @@
+//! Wrappers, dangerous options and risks of programs.
+
 use lanyard_protocol::approval::RiskLevel;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Verdicts: order, scope, modes, layers; and that more policy never loosens.
+
 use lanyard_protocol::{
     Timestamp,
     error::ErrorCode,

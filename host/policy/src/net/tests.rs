@@ -1,3 +1,5 @@
+//! Addresses and names in every disguise.
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Names with one reading, and what is protected.
+
 use lanyard_protocol::approval::RiskLevel;
 use proptest::prelude::*;
 

@@ -107,7 +107,7 @@ fn one_request() {
         ("find *.rs", find("*.rs", None)),
         ("find files named '*.rs' in src", find("*.rs", Some("src"))),
         ("search for 'fn main' in src", grep("fn main", Some("src"))),
-        ("grep TODO", grep("TODO", None)),
+        ("grep FROM", grep("FROM", None)),
         ("search for needle in the workspace", grep("needle", None)),
         ("fetch https://example.com/a?b=c", Request::Fetch { url: "https://example.com/a?b=c".into() }),
         ("git status", Request::Status),
