@@ -32,6 +32,8 @@ fn main() {
     let spec = SandboxSpec {
         read: Vec::new(),
         write: vec![work.clone()],
+        read_held: Vec::new(),
+        write_held: Vec::new(),
         private_tmp: private.path().to_owned(),
         cwd: work,
         network: false,
@@ -39,8 +41,10 @@ fn main() {
         env: Vec::new(),
         host_env: Vec::new(),
     };
-    measure("prepare (once a task)", || drop(sandbox.prepare(&spec).unwrap()));
+    measure("prepare (once a session)", || drop(sandbox.prepare(&spec).unwrap()));
     let confinement = sandbox.prepare(&spec).unwrap();
+    measure("prepared: is it current", || assert!(confinement.is_current()));
+    measure("prepared: for the next call", || drop(confinement.at(&spec.cwd, &[], &[]).unwrap()));
 
     measure("bare spawn and wait", || {
         Command::new("/bin/true").status().unwrap();

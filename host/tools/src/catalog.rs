@@ -90,6 +90,18 @@ pub fn specs() -> Vec<ToolSpec> {
     TOOLS.iter().map(|tool| tool.spec()).collect()
 }
 
+/// What a call of this tool needs to be granted at least, known before it is planned; `None` when there is no such
+/// tool.
+pub fn demands_of(tool_name: &str) -> Option<&'static [Capability]> {
+    find(tool_name).map(|tool| tool.capabilities)
+}
+
+/// Whether planning a call of this tool starts programs: [`crate::plan()`] then has to be preceded by whatever would
+/// refuse it anyway.
+pub fn plans_with_programs(tool_name: &str) -> bool {
+    [git::COMMIT.name, git::PUSH.name].contains(&tool_name)
+}
+
 pub(crate) fn find(name: &str) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name).copied()
 }

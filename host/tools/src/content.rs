@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use lanyard_policy::demand::{ContentHash, PlannedCall};
 use sha2::{Digest, Sha256};
 
-use crate::ground::{Aliases, Ground, PathError, open_regular};
+use crate::ground::{Aliases, Ground, LastLink, PathError, Place, open_regular};
 
 /// Largest file that is hashed, bytes: above the largest programs (browsers, compilers), and half a second of work.
 const MAX_HASHED_BYTES: u64 = 512 << 20;
@@ -121,7 +121,8 @@ fn open_without_waiting(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
 }
 
-/// Hashes a file by its absolute, resolved path: in the workspace by directory handle, elsewhere by name.
+/// Hashes a file by its absolute path: in the workspace by directory handle, elsewhere by name. A path that leads
+/// through symbolic links has the content found at their end, so that a link set anew shows as a change.
 pub(crate) fn hash_at(
     ground: &Ground,
     programs: &Programs,
@@ -129,7 +130,7 @@ pub(crate) fn hash_at(
     path: &Path,
 ) -> Result<ContentHash, PathError> {
     let failed = |source| PathError::Io { path: path.to_owned(), source };
-    let sha256 = match ground.place_of(path) {
+    let sha256 = match end_of_links(ground, path) {
         None => programs.hash(path).map_err(failed)?,
         Some(place) => {
             let opened =
@@ -142,6 +143,17 @@ pub(crate) fn hash_at(
         }
     };
     Ok(ContentHash { path: path.to_owned(), sha256 })
+}
+
+/// Where a path in the workspace leads now; `None` when that is outside.
+fn end_of_links(ground: &Ground, path: &Path) -> Option<Place> {
+    let named = ground.place_of(path)?;
+    match ground.resolve(&path.to_string_lossy(), LastLink::Follow) {
+        Ok(found) => Some(found.place),
+        Err(PathError::Escape { .. }) => None,
+        // Opening it by its name says what is wrong.
+        Err(_) => Some(named),
+    }
 }
 
 /// The files of a call that are no longer what it was planned with. Blocks for as long as reading them takes.

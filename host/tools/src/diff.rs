@@ -16,7 +16,7 @@ const RADIUS: usize = 3;
 /// The difference between two states of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Diff {
-    /// Unified; empty when one side is no text. As it is: what cannot be seen is not written out here.
+    /// Unified; empty when there is nothing to show as text. As it is: what cannot be seen is not written out here.
     pub(crate) text: String,
     /// Cut at [`MAX_DIFF_BYTES`].
     pub(crate) truncated: bool,
@@ -26,13 +26,22 @@ pub(crate) struct Diff {
     pub(crate) removed: u32,
 }
 
-/// Compares two states; `None` is no file. `path` is what the header names.
+/// Compares two states found on disk; `None` is no file. `path` is what the header names. Empty when one side is data.
 pub(crate) fn unified(path: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Diff {
-    let (before, after) = (old.unwrap_or_default(), new.unwrap_or_default());
-    if is_binary(before) || is_binary(after) {
+    if [old, new].into_iter().flatten().any(is_binary) {
         return Diff::default();
     }
-    let ((before, _), (after, _)) = (lossy(before), lossy(after));
+    compare(path, old, new)
+}
+
+/// Compares what is there with what a call is about to write. That is text whatever it holds, and always shown: a NUL
+/// in it must not hide the rest from who is asked. Data that it replaces is left out; every new line counts as added.
+pub(crate) fn written(path: &str, old: Option<&[u8]>, new: &str) -> Diff {
+    compare(path, old.map(|old| if is_binary(old) { &[] } else { old }), Some(new.as_bytes()))
+}
+
+fn compare(path: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Diff {
+    let ((before, _), (after, _)) = (lossy(old.unwrap_or_default()), lossy(new.unwrap_or_default()));
     let compared = TextDiff::configure()
         .algorithm(Algorithm::Myers)
         .timeout(TIMEOUT)
@@ -101,6 +110,17 @@ mod tests {
     #[test]
     fn data_has_no_diff() {
         assert_eq!(unified("b", Some(b"\0\x01"), Some(b"x")), Diff::default());
+    }
+
+    #[test]
+    fn what_is_written_is_shown_whatever_it_holds_and_replaces() {
+        let wanted = "+++ b/f\n@@ -0,0 +1,2 @@\n+#!/bin/sh\n+\0rm -r x\n";
+        let created = written("f", None, "#!/bin/sh\n\0rm -r x\n");
+        assert_eq!(created.text, format!("--- /dev/null\n{wanted}"));
+        let over_data = written("f", Some(b"\x7fELF\0\0"), "#!/bin/sh\n\0rm -r x\n");
+        assert_eq!((over_data.text, over_data.added), (format!("--- a/f\n{wanted}"), 2));
+        let over_text = written("f", Some(b"one\n"), "\0\n");
+        assert!(over_text.text.ends_with("-one\n+\0\n"), "{}", over_text.text);
     }
 
     #[test]

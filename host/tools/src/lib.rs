@@ -14,6 +14,7 @@ mod files;
 mod git;
 mod ground;
 mod http;
+mod identity;
 mod plan;
 mod preview;
 pub mod process;
@@ -23,7 +24,7 @@ mod shorten;
 mod text;
 mod workspace;
 
-pub use catalog::specs;
+pub use catalog::{demands_of, plans_with_programs, specs};
 pub use execute::{MAX_OUTPUT_BYTES, Outcome, OutputSink, execute};
 pub use ground::GroundError;
 pub use http::{HttpClient, HttpSetupError};

@@ -28,6 +28,9 @@ pub struct PlanTerms {
     pub allow_network: bool,
     /// Whether programs get the network: [`lanyard_policy::decide::commands_may_use_network`].
     pub command_network: bool,
+    /// Whether policy lets programs run at the sandbox level this machine has. Planning a commit or a push starts git,
+    /// before policy has judged the call itself: without this it is refused.
+    pub programs_allowed: bool,
     /// What searches may look into.
     pub searchable: Searchable,
 }
@@ -72,8 +75,6 @@ pub struct Plan {
     pub call: PlannedCall,
     /// One line: "Write src/a.rs (+3 −1)". Safe to show.
     pub summary: String,
-    /// The question: "Change this file?".
-    pub title: String,
     /// How much harm it could do, as far as the tool can tell; policy may say more.
     pub risk: RiskLevel,
     /// The exact thing, as it is: [`lanyard_policy::permit::Ask::request`] and [`lanyard_policy::approval::visible_detail`]
@@ -184,7 +185,6 @@ pub(crate) struct Draft {
     pub(crate) more: Vec<Demand>,
     pub(crate) contents: Vec<ContentHash>,
     pub(crate) summary: String,
-    pub(crate) title: &'static str,
     pub(crate) risk: RiskLevel,
     pub(crate) detail: ApprovalDetail,
     pub(crate) lane: Lane,
@@ -195,20 +195,13 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// A call that only reads.
-    pub(crate) fn reading(
-        first: Demand,
-        more: Vec<Demand>,
-        title: &'static str,
-        summary: String,
-        operation: Operation,
-    ) -> Self {
+    pub(crate) fn reading(first: Demand, more: Vec<Demand>, summary: String, operation: Operation) -> Self {
         Self {
             first,
             more,
             contents: Vec::new(),
             detail: ApprovalDetail::Other(OtherDetail { text: summary.clone() }),
             summary,
-            title,
             risk: RiskLevel::Low,
             lane: Lane::Read,
             replay: Replay::PureRead,
@@ -220,8 +213,9 @@ impl Draft {
 
 /// Works out what `request` would do.
 ///
-/// Blocks: it reads the files concerned (at most some tens of MiB) and for GitCommit and GitPush runs `git`. Call it
-/// from a thread that may block.
+/// Blocks: it reads the files concerned (at most some tens of MiB) and, for the tools
+/// [`plans_with_programs`](crate::plans_with_programs) names, runs `git`. Call it from a thread that may block, and
+/// only for tools whose capabilities ([`demands_of`](crate::demands_of)) are granted.
 ///
 /// # Errors
 /// [`PlanError`]; nothing has happened then.
@@ -230,6 +224,13 @@ pub fn plan(workspace: &Workspace, request: &ToolRequest, terms: &PlanTerms) -> 
         name: visible::clipped_line(&request.tool_name, 80),
         known: catalog::names(),
     })?;
+    if catalog::plans_with_programs(tool.name) && !terms.programs_allowed {
+        return Err(PlanError::denied(format!(
+            "{} looks at the repository with git, and this machine does not confine programs strongly enough for \
+             policy; the owner can accept that in the configuration (policy.accept_unconfined)",
+            tool.name
+        )));
+    }
     let draft = (tool.plan)(&Planning { workspace, terms }, &request.arguments)?;
     let mut request = request.clone();
     request.capability = Some(draft.first.capability());
@@ -238,7 +239,6 @@ pub fn plan(workspace: &Workspace, request: &ToolRequest, terms: &PlanTerms) -> 
         prepared: Prepared { call: call.clone(), operation: draft.operation },
         call,
         summary: draft.summary,
-        title: draft.title.to_owned(),
         risk: draft.risk,
         detail: draft.detail,
         lane: draft.lane,

@@ -50,7 +50,12 @@ fn compare(workspace: &Workspace, aliases: &Aliases<'_>, baseline: &PreImage) ->
         (Some(_), None) => ChangeKind::Deleted,
     };
     let diff = unified(&path, before, now.as_deref());
-    let shown = visible::text(&diff.text).into_owned();
+    let shown = if diff.text.is_empty() && !diff.truncated {
+        let size = |content: Option<&[u8]>| content.map_or(0, <[u8]>::len);
+        format!("# no text: {} bytes before, {} now\n", size(before), size(now.as_deref()))
+    } else {
+        visible::text(&diff.text).into_owned()
+    };
     Some(PatchFile { path, change, diff: shown, truncated: diff.truncated })
 }
 

@@ -45,6 +45,11 @@ impl Bench {
 
     /// Roots are made below the base; the first is the workspace.
     pub(crate) fn with_roots(roots: &[&str]) -> Self {
+        Self::with(roots, &[])
+    }
+
+    /// `read`, below the base too, are what programs may read besides.
+    pub(crate) fn with(roots: &[&str], read: &[&str]) -> Self {
         let base = tempfile::tempdir().unwrap();
         for name in ["state", "home", "outside"] {
             std::fs::create_dir(base.path().join(name)).unwrap();
@@ -64,6 +69,7 @@ impl Bench {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let workspace = Workspace::new(WorkspaceOptions {
             roots: roots.clone(),
+            read: read.iter().map(|read| path.join(read)).collect(),
             scratch,
             protected: vec![state.clone()],
             home: Some(home.clone()),
@@ -89,7 +95,12 @@ impl Bench {
             workspace: Arc::new(workspace.unwrap()),
             layers,
             places,
-            terms: PlanTerms { allow_network: true, command_network: false, searchable },
+            terms: PlanTerms {
+                allow_network: true,
+                command_network: false,
+                programs_allowed: true,
+                searchable,
+            },
             output: Arc::default(),
         }
     }

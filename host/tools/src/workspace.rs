@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use lanyard_policy::demand::PlannedCall;
 use lanyard_policy::path::{Access, HostPath, Places, protection};
@@ -11,13 +12,17 @@ use crate::content::{self, Programs};
 use crate::ground::{Ground, GroundError};
 use crate::http::HttpClient;
 use crate::plan::Searchable;
-use crate::sandbox::{Confinement, Limits, PrepareError, Sandbox, SandboxSpec};
+use crate::sandbox::{Confinement, Held, Limits, PrepareError, Sandbox, SandboxSpec};
 
 /// What a session starts with.
 #[derive(Debug, Clone)]
 pub struct WorkspaceOptions {
-    /// Directories the session is about; the first is where relative paths and commands start.
+    /// Directories the session is about, absolute and resolved; the first is where relative paths and commands start.
+    /// They are opened following no link: one that was put in their place since ends here.
     pub roots: Vec<PathBuf>,
+    /// Further directories and files the session's programs may read and execute. Tools that need no program do not
+    /// reach them. Missing ones are skipped until they are there.
+    pub read: Vec<PathBuf>,
     /// A directory of this session alone ([`crate::sandbox::PrivateTmp`]): `HOME` and `TMPDIR` of its commands.
     pub scratch: PathBuf,
     /// The host's own directories: state, runtime, configuration. They need not exist yet.
@@ -57,8 +62,24 @@ pub struct Workspace {
     pub(crate) home: Option<PathBuf>,
     sandbox: Sandbox,
     scratch: PathBuf,
+    read: Vec<PathBuf>,
     limits: Limits,
     places: Places,
+    domains: Domains,
+}
+
+/// Prepared sandboxes by what they open, kept because preparing one takes as long as starting a program.
+#[derive(Debug, Default)]
+struct Domains {
+    known: Mutex<[Option<Confinement>; 3]>,
+}
+
+/// What the children of a call may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Read,
+    Write,
+    WriteAndNetwork,
 }
 
 impl Workspace {
@@ -75,8 +96,10 @@ impl Workspace {
             home: options.home,
             sandbox: options.sandbox,
             scratch: options.scratch,
+            read: options.read,
             limits: options.limits,
             places,
+            domains: Domains::default(),
         })
     }
 
@@ -125,34 +148,40 @@ impl Workspace {
         network: bool,
         env: Environment,
     ) -> Result<Confinement, PrepareError> {
-        let roots: Vec<PathBuf> = self.roots().map(Path::to_owned).collect();
-        self.confine(Vec::new(), roots, cwd, network, env)
+        self.confine(if network { Reach::WriteAndNetwork } else { Reach::Write }, cwd, env)
     }
 
     /// A sandbox for programs that may only read the workspace.
     pub(crate) fn reading(&self, cwd: &Path, env: Environment) -> Result<Confinement, PrepareError> {
-        let roots: Vec<PathBuf> = self.roots().map(Path::to_owned).collect();
-        self.confine(roots, Vec::new(), cwd, false, env)
+        self.confine(Reach::Read, cwd, env)
     }
 
-    fn confine(
-        &self,
-        read: Vec<PathBuf>,
-        write: Vec<PathBuf>,
-        cwd: &Path,
-        network: bool,
-        env: Environment,
-    ) -> Result<Confinement, PrepareError> {
-        self.sandbox.prepare(&SandboxSpec {
-            read,
-            write,
+    fn confine(&self, reach: Reach, cwd: &Path, env: Environment) -> Result<Confinement, PrepareError> {
+        let requested: Vec<_> =
+            env.requested.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let host_env = env.into_host_env();
+        let mut known = self.domains.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = &mut known[reach as usize];
+        if let Some(prepared) = slot.as_ref().filter(|prepared| prepared.is_current()) {
+            return prepared.at(cwd, &requested, &host_env);
+        }
+        let held: Vec<Held> = self.ground.roots_held().collect();
+        let (read_held, write_held) =
+            if reach == Reach::Read { (held, Vec::new()) } else { (Vec::new(), held) };
+        let prepared = self.sandbox.prepare(&SandboxSpec {
+            read: self.read.clone(),
+            write: Vec::new(),
+            read_held,
+            write_held,
             private_tmp: self.scratch.clone(),
             cwd: cwd.to_owned(),
-            network,
+            network: reach == Reach::WriteAndNetwork,
             limits: self.limits,
-            env: env.requested.iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            host_env: env.into_host_env(),
-        })
+            env: requested,
+            host_env,
+        })?;
+        *slot = Some(prepared.clone());
+        Ok(prepared)
     }
 }
 
@@ -196,3 +225,6 @@ fn places(home: Option<&Path>, protected: &[PathBuf]) -> Result<Places, Workspac
     let own = protected.iter().map(|path| parse(path)).collect::<Result<Vec<_>, _>>()?;
     Ok(Places::new(&home, &own))
 }
+
+#[cfg(test)]
+mod tests;

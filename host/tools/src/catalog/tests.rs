@@ -105,3 +105,14 @@ fn an_unknown_tool_is_named_with_the_known_ones() {
     let text = error.to_string();
     assert!(text.contains("ReadFile") && !text.contains('\u{1b}'), "{text}");
 }
+
+#[test]
+fn what_a_call_needs_is_known_before_it_is_planned() {
+    for spec in specs() {
+        assert_eq!(demands_of(&spec.name).map(<[Capability]>::to_vec), Some(spec.capabilities));
+    }
+    assert_eq!(demands_of("NoSuchTool"), None);
+    let starting: Vec<String> =
+        specs().into_iter().map(|spec| spec.name).filter(|name| plans_with_programs(name)).collect();
+    assert_eq!(starting, ["GitCommit", "GitPush"]);
+}

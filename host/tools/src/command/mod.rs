@@ -5,6 +5,8 @@ mod output;
 mod run;
 
 #[cfg(test)]
+mod swapped;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -114,13 +116,15 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
         cwd: cwd.path().to_owned(),
         timeout_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
         network,
+        environment: environment.clone(),
+        stdin: arguments.stdin.clone(),
     };
     let shown_cwd = planning.workspace.ground.shown(cwd.path());
     let host_cwd = HostPath::parse(&cwd.path().to_string_lossy())
         .map_err(|fault| PlanError::argument(NAME, "cwd", fault.to_string()))?;
     let reading = Reading::of(&exec, &host_cwd);
     let started = start(planning, &confinement, &cwd, &exec.program)?;
-    let contents = named::contents(planning, &confinement, &cwd, &reading, &started)?;
+    let contents = named::contents(planning, &confinement, &reading, &started)?;
     let stdin = arguments.stdin;
     let invocation = Invocation {
         stdin: stdin.clone().map(String::into_bytes),
@@ -130,7 +134,6 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
         more: Vec::new(),
         contents,
         summary: summary(&exec.program, &shown_cwd),
-        title: "Run this command?",
         risk: reading.risk().level,
         detail: ApprovalDetail::Command(CommandDetail {
             argv: reading.argvs().to_vec(),

@@ -64,6 +64,9 @@ fn outcome(source: String, finished: &Finished, seconds: u64) -> Outcome {
     if finished.surviving_processes > 0 {
         notes.push(format!("{} processes could not be ended", finished.surviving_processes));
     }
+    if !finished.restored.is_empty() {
+        notes.push("it changed the mode of a directory of the host, which was put back".to_owned());
+    }
     if output.is_empty() && notes.is_empty() {
         notes.push("no output".to_owned());
     }

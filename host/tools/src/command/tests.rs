@@ -7,7 +7,7 @@ use lanyard_policy::decide::Verdict;
 use lanyard_policy::demand::{Demand, Program};
 use lanyard_ports::journal::Replay;
 use lanyard_ports::router::Lane;
-use lanyard_protocol::approval::ApprovalDetail;
+use lanyard_protocol::approval::{ApprovalDetail, RiskLevel};
 use lanyard_protocol::error::ErrorCode;
 use lanyard_protocol::tool::ToolStatus;
 use serde_json::json;
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::content::hash;
 use crate::testing::Bench;
 
-fn script(bench: &Bench, path: &str, text: &str) -> PathBuf {
+pub(super) fn script(bench: &Bench, path: &str, text: &str) -> PathBuf {
     let path = bench.write(path, text);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
@@ -215,4 +215,19 @@ fn policy_may_allow_less_time_than_asked_for() {
     let work = crate::execute::carry_out(&bench.workspace, plan.prepared, &silent, &bounds);
     let outcome = crate::testing::runtime().block_on(work);
     assert!(outcome.output.contains("timeout of 1 s"), "{}", outcome.output);
+}
+
+#[test]
+fn item_18_variables_and_input_reach_policy() {
+    let bench = Bench::new();
+    let arguments = json!({"argv": ["tar", "cf", "a", "b"], "environment": {"OPTIONS_OF_TAR": "x", "CI": "1"}, "stdin": "in"});
+    let plan = bench.plan("RunCommand", arguments).unwrap();
+    let [Demand::Exec(exec)] = plan.call.demands() else { panic!() };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(exec.environment, [pair("CI", "1"), pair("OPTIONS_OF_TAR", "x")]);
+    assert_eq!(exec.stdin.as_deref(), Some("in"));
+    assert_eq!(plan.risk, RiskLevel::High);
+    let refused =
+        json!({"argv": ["true"], "environment": {"TAR_OPTIONS": "--checkpoint-action=exec=./e.sh"}});
+    assert_eq!(bench.plan("RunCommand", refused).unwrap_err().code(), ErrorCode::InvalidRequest);
 }

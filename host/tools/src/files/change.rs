@@ -9,12 +9,13 @@ use lanyard_protocol::event::FileChange;
 
 use super::{demands, other_names_note, source};
 use crate::content::hash;
-use crate::diff::{Diff, unified};
+use crate::diff::{Diff, written};
 use crate::execute::{Blocking, Bounds, Operation, Outcome};
 use crate::ground::{
     Aliases, Expected, Found, Kind, MAX_CHANGED_BYTES, PathError, Place, open_regular, replace,
 };
 use crate::plan::{Draft, PlanError, Planning, PreImage};
+use crate::text::is_binary;
 use crate::workspace::Workspace;
 
 /// A file as it is when a change is planned.
@@ -44,18 +45,20 @@ pub(super) fn before(
     read().map_err(|error: PathError| PlanError::path(tool, "path", &error))
 }
 
-/// Plans giving the file at `found` the content `after`.
-pub(super) fn plan(planning: &Planning<'_>, found: &Found, before: Before, after: Vec<u8>) -> Draft {
+/// Plans giving the file at `found` the content `after`. It is text by its type, so that all of it can be shown.
+pub(super) fn plan(planning: &Planning<'_>, found: &Found, before: Before, after: String) -> Draft {
     let path = found.place.path().to_owned();
     let shown = planning.workspace.ground.shown(&path);
-    let diff = unified(&shown, before.content.as_deref(), Some(&after));
+    let diff = written(&shown, before.content.as_deref(), &after);
     let change = if before.content.is_some() { ChangeKind::Modified } else { ChangeKind::Created };
-    let (title, risk, verb) = match change {
-        ChangeKind::Created => ("Create this file?", RiskLevel::Low, "Create"),
-        _ => ("Change this file?", RiskLevel::Medium, "Write"),
+    let (risk, verb) = match change {
+        ChangeKind::Created => (RiskLevel::Low, "Create"),
+        _ => (RiskLevel::Medium, "Write"),
     };
+    // What does not fit into the question is approved unseen.
+    let risk = if diff.truncated { RiskLevel::High } else { risk };
     let pre = before.content.as_deref().map(hash);
-    let post = hash(&after);
+    let post = hash(after.as_bytes());
     let size = after.len() as u64;
     let (first, more) = demands(found, |path| Demand::WritePath { path, size });
     let note = other_names_note(before.other_names);
@@ -64,7 +67,6 @@ pub(super) fn plan(planning: &Planning<'_>, found: &Found, before: Before, after
         more,
         contents: vec![ContentHash { path: path.clone(), sha256: pre.clone() }],
         summary: format!("{verb} {shown} ({})", describe(&diff, &after)),
-        title,
         risk,
         detail: ApprovalDetail::FileChange(FileChangeDetail {
             path: shown.clone(),
@@ -77,7 +79,7 @@ pub(super) fn plan(planning: &Planning<'_>, found: &Found, before: Before, after
         replay: Replay::FileWrite { path: path.clone(), pre: pre.clone(), post: Some(post) },
         operation: Operation::Blocking(Box::new(Replace {
             place: found.place.clone(),
-            after,
+            after: after.into_bytes(),
             expected: pre.map_or(Expected::Absent, Expected::Content),
             change: FileChange { path: shown, change, lines_added: diff.added, lines_removed: diff.removed },
             source: source(planning, &path),
@@ -86,21 +88,32 @@ pub(super) fn plan(planning: &Planning<'_>, found: &Found, before: Before, after
     }
 }
 
-fn describe(diff: &Diff, after: &[u8]) -> String {
+fn describe(diff: &Diff, after: &str) -> String {
     if diff.text.is_empty() && !diff.truncated { format!("{} bytes", after.len()) } else { diff.counts() }
 }
 
 /// The diff as a person sees it, led by what a diff does not show.
-fn shown_diff(diff: &Diff, note: &str, before: &Before, after: &[u8]) -> String {
+fn shown_diff(diff: &Diff, note: &str, before: &Before, after: &str) -> String {
     let mut shown = String::new();
     if !note.is_empty() {
         shown.push_str(&format!("#{note}\n"));
     }
-    if diff.text.is_empty() {
-        let old = before.content.as_ref().map_or(0, Vec::len);
-        let what =
-            if before.content.as_deref() == Some(after) { "the content stays the same" } else { "no text" };
-        shown.push_str(&format!("# {what}: {old} bytes before, {} bytes after\n", after.len()));
+    let old = before.content.as_deref();
+    if old == Some(after.as_bytes()) {
+        shown.push_str(&format!("# the content stays the same: {} bytes\n", after.len()));
+    } else if diff.text.is_empty() {
+        // Only an empty file differs from none without a line to show.
+        shown.push_str(&format!(
+            "# no text: {} bytes before, {} after\n",
+            old.map_or(0, <[u8]>::len),
+            after.len()
+        ));
+    }
+    if let Some(data) = old.filter(|old| is_binary(old)) {
+        shown.push_str(&format!("# all of the present content, {} bytes of data, is replaced\n", data.len()));
+    }
+    if after.contains('\0') {
+        shown.push_str("# the new content has NUL characters: many programs take such a file for data\n");
     }
     shown.push_str(&diff.text);
     shown

@@ -83,7 +83,6 @@ fn plan_file(planning: &Planning<'_>, found: &Found) -> Result<Draft, PlanError>
         more,
         contents: vec![ContentHash { path: path.clone(), sha256: Some(pre.clone()) }],
         summary: format!("Delete {shown} ({removed})"),
-        title: "Delete this file?",
         risk: RiskLevel::High,
         detail: ApprovalDetail::FileChange(FileChangeDetail {
             path: shown.clone(),
@@ -139,7 +138,6 @@ fn plan_other(planning: &Planning<'_>, found: &Found) -> Result<Draft, PlanError
         more,
         contents: Vec::new(),
         summary: text.clone(),
-        title: "Delete this?",
         risk: RiskLevel::Medium,
         detail: ApprovalDetail::Other(OtherDetail { text }),
         lane: Lane::Barrier,

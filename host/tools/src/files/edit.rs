@@ -101,7 +101,7 @@ struct Edit {
 
 impl Edit {
     /// The file after the edit.
-    fn apply(&self, before: &[u8]) -> Result<Vec<u8>, EditFault> {
+    fn apply(&self, before: &[u8]) -> Result<String, EditFault> {
         if is_binary(before) {
             return Err(EditFault::Binary);
         }
@@ -123,7 +123,7 @@ impl Edit {
         if size as u64 > MAX_CHANGED_BYTES {
             return Err(EditFault::TooLarge { size });
         }
-        Ok(text.replace(&old, &new).into_bytes())
+        Ok(text.replace(&old, &new))
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
 
     fn edit(before: &str, old: &str, new: &str, all: bool) -> Result<String, EditFault> {
         let edit = Edit { old: old.to_owned(), new: new.to_owned(), all };
-        edit.apply(before.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+        edit.apply(before.as_bytes())
     }
 
     #[test]

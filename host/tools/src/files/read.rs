@@ -71,7 +71,7 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
     };
     let source = source(planning, found.place.path());
     let operation = Operation::Blocking(Box::new(Read { place: found.place, offset, limit, source }));
-    Ok(Draft::reading(first, more, "Read this file?", summary, operation))
+    Ok(Draft::reading(first, more, summary, operation))
 }
 
 #[derive(Debug)]

@@ -86,7 +86,6 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
             ContentHash { path: new.clone(), sha256: None },
         ],
         summary: format!("Move {shown_old} to {shown_new}"),
-        title: "Move this file?",
         risk: RiskLevel::Medium,
         detail: ApprovalDetail::FileChange(FileChangeDetail {
             path: shown_old.clone(),

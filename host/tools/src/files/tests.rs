@@ -114,6 +114,48 @@ fn a_write_creates_or_replaces_and_shows_the_exact_change() {
     assert_tidy(&bench, "new/dir");
 }
 
+/// What a person is shown of a planned change.
+fn shown(plan: crate::Plan) -> String {
+    match lanyard_policy::approval::visible_detail(plan.detail) {
+        ApprovalDetail::FileChange(change) => change.diff,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One NUL makes a file "data" for every tool that compares files; a person still has to see what is written.
+#[test]
+fn item_22_no_byte_hides_what_is_written_from_who_is_asked() {
+    let bench = Bench::new();
+    bench.write("old.bin", b"\x7fELF\0\0");
+    bench.write("old.sh", "echo hello\n");
+    let content = "#!/bin/sh\n# \0\nrm -r /work\n";
+    for path in ["new.sh", "old.sh", "old.bin"] {
+        let plan = bench.plan("WriteFile", json!({"path": path, "content": content})).unwrap();
+        assert!(plan.summary.contains("+3"), "{path}: {}", plan.summary);
+        let shown = shown(plan);
+        assert!(
+            shown.contains("+rm -r /work\n") && shown.contains("+# \u{27e6}U+0000\u{27e7}\n"),
+            "{path}: {shown}"
+        );
+        assert!(shown.contains("has NUL characters"), "{path}: {shown}");
+        assert_eq!(shown.contains("6 bytes of data, is replaced"), path == "old.bin", "{path}: {shown}");
+    }
+    // The same when data is replaced by plain text, and when an edit brings the NUL in.
+    let plan = bench.plan("WriteFile", json!({"path": "old.bin", "content": "rm -r /work\n"})).unwrap();
+    assert!(shown(plan).contains("+rm -r /work\n"));
+    let edit = json!({"path": "old.sh", "oldText": "hello", "newText": "\0; rm -r /work"});
+    assert!(shown(bench.plan("EditFile", edit).unwrap()).contains("; rm -r /work\n"));
+}
+
+#[test]
+fn a_change_too_large_to_be_shown_is_a_high_risk() {
+    let bench = Bench::new();
+    let long = "0123456789\n".repeat(60_000);
+    let plan = bench.plan("WriteFile", json!({"path": "long", "content": long})).unwrap();
+    assert_eq!(plan.risk, lanyard_protocol::approval::RiskLevel::High);
+    assert!(matches!(plan.detail, ApprovalDetail::FileChange(change) if change.truncated));
+}
+
 #[test]
 fn a_replaced_file_keeps_its_mode_but_no_special_bits() {
     let bench = Bench::new();

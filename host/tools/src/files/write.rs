@@ -45,5 +45,5 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
     let found = locate(planning, NAME, "path", &path, LastLink::Follow)?;
     refuse_unchangeable(NAME, &found)?;
     let before = change::before(planning, NAME, &found)?;
-    Ok(change::plan(planning, &found, before, content.into_bytes()))
+    Ok(change::plan(planning, &found, before, content))
 }

@@ -92,7 +92,6 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
         more: Vec::new(),
         contents,
         summary: format!("Commit to {on} in {shown}: {first_line}"),
-        title: "Commit this?",
         risk: RiskLevel::Medium,
         detail: ApprovalDetail::Other(OtherDetail {
             text: format!(

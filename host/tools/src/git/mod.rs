@@ -102,7 +102,7 @@ pub(crate) struct Run {
 #[derive(Debug)]
 enum Action {
     Status { paths: Vec<String> },
-    Diff { staged: bool, paths: Vec<String> },
+    Diff(diff::Diff),
     Commit(commit::Commit),
     Push(push::Push),
 }
@@ -118,7 +118,7 @@ impl Run {
         let repository = &self.repository;
         let done = match &self.action {
             Action::Status { paths } => status::run(workspace, repository, paths, bounds).await,
-            Action::Diff { staged, paths } => diff::run(workspace, repository, *staged, paths, bounds).await,
+            Action::Diff(diff) => diff.run(workspace, repository, bounds).await,
             Action::Commit(commit) => commit.run(workspace, repository, bounds).await,
             Action::Push(push) => push.run(workspace, repository, bounds).await,
         };

@@ -125,7 +125,6 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
         more: Vec::new(),
         contents,
         summary: summary.clone(),
-        title: "Publish these commits?",
         risk: RiskLevel::Critical,
         detail: ApprovalDetail::Other(OtherDetail {
             text: format!("{summary}\nat {} {}\n\n{commits}", target.branch, target.commit),

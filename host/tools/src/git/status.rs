@@ -47,7 +47,7 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
     let summary = format!("Show the git status of {}", planning.workspace.ground.shown(&top));
     let run = Run { repository, action: Action::Status { paths }, tool: NAME };
     let first = Demand::GitStatus { repo: top };
-    Ok(Draft::reading(first, Vec::new(), "Show the git status?", summary, Operation::Git(Box::new(run))))
+    Ok(Draft::reading(first, Vec::new(), summary, Operation::Git(Box::new(run))))
 }
 
 pub(super) async fn run(

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use cap_fs_ext::MetadataExt;
 
-use super::{FileId, Ground};
+use super::Ground;
+use crate::identity::FileId;
 
 /// Entries looked at in the host's own directories. A state directory with more is taken to hold every file with
 /// several names: refusing too much is the safe side.

@@ -79,12 +79,12 @@ impl PathError {
 
 /// `ELOOP`, for which the standard library has no stable name.
 #[cfg(unix)]
-fn is_link(error: &io::Error) -> bool {
+pub(super) fn is_link(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ELOOP)
 }
 
 #[cfg(not(unix))]
-fn is_link(_error: &io::Error) -> bool {
+pub(super) fn is_link(_error: &io::Error) -> bool {
     false
 }
 

@@ -11,38 +11,31 @@ mod error;
 mod file;
 mod replace;
 mod resolve;
+mod root;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
-use cap_fs_ext::{DirExt, MetadataExt};
+use cap_fs_ext::DirExt;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use lanyard_policy::path::HostPath;
+
+use crate::identity::FileId;
+use crate::sandbox::Held;
 
 pub(crate) use alias::Aliases;
 pub(crate) use error::PathError;
 pub(crate) use file::{open_regular, read_link_text, sync_directory};
 pub(crate) use replace::{Expected, MAX_CHANGED_BYTES, remove, rename_new, replace};
 pub(crate) use resolve::LastLink;
+pub use root::GroundError;
+use root::Root;
 
 /// Directories a task is about; more would not fit into an approval or a prompt.
 const MAX_ROOTS: usize = 16;
-
-/// A file or directory, whatever it is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    pub(crate) fn of(metadata: &impl MetadataExt) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
-}
 
 /// A location below a root, with no symbolic link in it when it was resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,12 +128,6 @@ pub(crate) struct Found {
     pub(crate) kind: Kind,
 }
 
-#[derive(Debug)]
-struct Root {
-    path: HostPath,
-    dir: Dir,
-}
-
 /// A directory of the host itself: never reached by a tool, by whatever name.
 #[derive(Debug)]
 struct Protected {
@@ -156,45 +143,9 @@ pub(crate) struct Ground {
     protected: Vec<Protected>,
 }
 
-/// Why a session has no ground to stand on.
-#[derive(Debug, thiserror::Error)]
-pub enum GroundError {
-    /// No directory was given.
-    #[error("a session needs at least one workspace directory: pass --workspace DIR")]
-    NoRoot,
-    /// Too many.
-    #[error("a session has at most {MAX_ROOTS} workspace directories, not {0}")]
-    TooManyRoots(usize),
-    /// A root that cannot be opened.
-    #[error("workspace {path} cannot be opened: {source}; create it or pass --workspace DIR")]
-    Open {
-        /// The directory.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// A root whose path has more than one reading.
-    #[error("workspace {path} cannot be used: {reason}; choose a directory with a plain name")]
-    Name {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A root inside the host's own directories.
-    #[error(
-        "workspace {path} lies in {protected}, which belongs to the host itself; choose another directory"
-    )]
-    Protected {
-        /// The directory.
-        path: PathBuf,
-        /// The host's directory.
-        protected: PathBuf,
-    },
-}
-
 impl Ground {
-    /// Opens the roots. They are resolved once, here; `protected` need not exist yet.
+    /// Opens the roots, following no link: they are resolved when a session is made, and where their names lead later is
+    /// for whoever may write above them to choose. `protected` need not exist yet.
     pub(crate) fn open(roots: &[PathBuf], protected: &[PathBuf]) -> Result<Self, GroundError> {
         if roots.is_empty() {
             return Err(GroundError::NoRoot);
@@ -205,7 +156,7 @@ impl Ground {
         let protected: Vec<Protected> = protected.iter().map(|path| Protected::of(path)).collect();
         let mut opened = Vec::with_capacity(roots.len());
         for path in roots {
-            opened.push(open_root(path, &protected)?);
+            opened.push(Root::open(path, &protected)?);
         }
         Ok(Self { roots: opened, protected })
     }
@@ -218,6 +169,11 @@ impl Ground {
     /// The roots, resolved.
     pub(crate) fn root_paths(&self) -> impl Iterator<Item = &Path> {
         self.roots.iter().map(|root| Path::new(root.path.as_str()))
+    }
+
+    /// The roots as they were opened, whatever their names lead to now.
+    pub(crate) fn roots_held(&self) -> impl Iterator<Item = Held> {
+        self.roots.iter().map(Root::held)
     }
 
     /// The path as people and the model see it: relative to the first root where it lies in it.
@@ -343,17 +299,4 @@ impl Protected {
             .map(|metadata| FileId::of(&metadata));
         Self { path, folded, id }
     }
-}
-
-fn open_root(path: &Path, protected: &[Protected]) -> Result<Root, GroundError> {
-    let failed = |source| GroundError::Open { path: path.to_owned(), source };
-    let resolved = path.canonicalize().map_err(failed)?;
-    if let Some(own) = protected.iter().find(|own| resolved.starts_with(&own.path)) {
-        return Err(GroundError::Protected { path: resolved, protected: own.path.clone() });
-    }
-    let name = |reason: String| GroundError::Name { path: path.to_owned(), reason };
-    let text = resolved.to_str().ok_or_else(|| name("its name is not UTF-8".to_owned()))?;
-    let host_path = HostPath::parse(text).map_err(|fault| name(fault.to_string()))?;
-    let dir = Dir::open_ambient_dir(&resolved, ambient_authority()).map_err(failed)?;
-    Ok(Root { path: host_path, dir })
 }

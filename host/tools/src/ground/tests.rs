@@ -291,3 +291,48 @@ proptest! {
         }
     }
 }
+
+/// Stored paths were resolved once; a link put into one of them later is not followed (the way out of a session
+/// through another one that may write above its directory).
+#[test]
+fn a_root_that_became_a_link_is_not_opened() {
+    let base = tempfile::tempdir().unwrap();
+    let path = |name: &str| base.path().canonicalize().unwrap().join(name);
+    std::fs::create_dir_all(path("above/root")).unwrap();
+    std::fs::create_dir_all(path("secret/root")).unwrap();
+    let open = || Ground::open(&[path("above/root")], &[]);
+    open().unwrap();
+    for (swapped, target) in [("above/root", "secret"), ("above", "secret")] {
+        std::fs::rename(path(swapped), path("aside")).unwrap();
+        symlink(path(target), path(swapped)).unwrap();
+        match open() {
+            Err(GroundError::Moved { path: root, at }) => {
+                assert_eq!((root, at), (path("above/root"), path(swapped)));
+            }
+            other => panic!("{swapped}: {other:?}"),
+        }
+        std::fs::remove_file(path(swapped)).unwrap();
+        std::fs::rename(path("aside"), path(swapped)).unwrap();
+    }
+    open().unwrap();
+    std::fs::write(path("file"), "").unwrap();
+    assert!(matches!(Ground::open(&[path("file")], &[]), Err(GroundError::Moved { .. })));
+    assert!(matches!(Ground::open(&[path("missing")], &[]), Err(GroundError::Open { .. })));
+    for unresolved in [PathBuf::from("relative"), path("above/../above/root")] {
+        assert!(matches!(Ground::open(&[unresolved], &[]), Err(GroundError::Name { .. })));
+    }
+}
+
+/// `/home` often lets nobody but root list it.
+#[test]
+fn a_root_below_a_directory_that_cannot_be_listed_is_opened() {
+    use std::os::unix::fs::PermissionsExt;
+    let base = tempfile::tempdir().unwrap();
+    let root = base.path().canonicalize().unwrap().join("closed/root");
+    std::fs::create_dir_all(&root).unwrap();
+    let closed = root.parent().unwrap();
+    std::fs::set_permissions(closed, std::fs::Permissions::from_mode(0o111)).unwrap();
+    let opened = Ground::open(std::slice::from_ref(&root), &[]);
+    std::fs::set_permissions(closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    opened.unwrap();
+}

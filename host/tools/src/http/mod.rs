@@ -108,7 +108,6 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
         more: Vec::new(),
         contents: Vec::new(),
         summary: format!("{method} {}", visible::clipped_line(target.as_str(), 300)),
-        title: "Send this request?",
         risk: if reads { RiskLevel::Medium } else { RiskLevel::High },
         detail: ApprovalDetail::Http(HttpDetail {
             method,

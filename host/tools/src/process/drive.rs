@@ -1,21 +1,19 @@
 //! A running program and the loop that looks after it.
 
-use std::future::pending;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe::Receiver;
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::capture::Capture;
-use super::{End, Finished, Invocation, MAX_OUTPUT, OutputChunk, RunError, Stream, Streams, TERMINATE_GRACE};
-use crate::sandbox::{Confinement, KILL_PAUSE, Pass, SandboxReport, Tree, explain_spawn_error};
+use super::output::Output;
+use super::{End, Finished, Invocation, MAX_OUTPUT, OutputChunk, RunError, TERMINATE_GRACE};
+use crate::sandbox::{Confinement, KILL_PAUSE, Modes, Pass, SandboxReport, Tree, explain_spawn_error};
 
 /// How long output may still come from processes left in the background once the program itself has ended.
 const LINGER: Duration = Duration::from_millis(250);
@@ -24,10 +22,8 @@ const LINGER: Duration = Duration::from_millis(250);
 const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often it is looked whether processes asked to end are gone.
 const POLL: Duration = Duration::from_millis(20);
-/// How long what is left to deliver or to collect is waited for after the end.
+/// How long a killed process is waited for.
 const SETTLE: Duration = Duration::from_secs(1);
-/// One read; a quarter of a pipe's usual capacity.
-const CHUNK: usize = 16 << 10;
 
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +42,7 @@ pub(super) struct Running {
     exited: Option<ExitStatus>,
     stdin: Option<(ChildStdin, Vec<u8>)>,
     output: Output,
+    modes: Modes,
     tree: TreeGuard,
     tasks: u32,
     started: Instant,
@@ -61,7 +58,8 @@ impl Running {
         sink: Option<mpsc::Sender<OutputChunk>>,
     ) -> Result<Self, RunError> {
         let program = confinement.resolve(&invocation.program)?;
-        let (mut command, tree) = confinement.command(&program, &invocation.args).map_err(RunError::Lost)?;
+        let (mut command, tree, inlet) =
+            confinement.command(&program, &invocation.args).map_err(RunError::Lost)?;
         command.stdin(if invocation.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         let output = Output::attach(&mut command, &invocation, sink).map_err(RunError::Lost)?;
         let mut command = tokio::process::Command::from(command);
@@ -72,16 +70,18 @@ impl Running {
             })?;
         // Our copies of the pipes' other ends are in there.
         drop(command);
-        let mut tree = TreeGuard { tree, armed: true };
+        let mut tree = TreeGuard { tree, armed: true, confinement: confinement.clone() };
         if let Some(pid) = child.id() {
             tree.tree.started(pid);
         }
+        let modes = inlet.listen().map_err(RunError::Lost)?;
         let started = Instant::now();
         Ok(Self {
             stdin: child.stdin.take().zip(invocation.stdin),
             child,
             exited: None,
             output,
+            modes,
             tree,
             tasks: confinement.limits().tasks,
             started,
@@ -103,14 +103,16 @@ impl Running {
             Stop::OutputLimit => End::OutputLimit,
             Stop::ProcessLimit => End::ProcessLimit,
         };
+        let (stdout, stderr) = self.output.finish();
         Ok(Finished {
             end,
-            stdout: self.output.stdout.capture.finish(),
-            stderr: self.output.stderr.capture.finish(),
+            stdout,
+            stderr,
             duration: self.started.elapsed(),
             sandbox: self.sandbox,
             ended_descendants,
             surviving_processes,
+            restored: self.tree.confinement.restore_protected(),
         })
     }
 
@@ -143,8 +145,8 @@ impl Running {
                     linger = Instant::now() + LINGER;
                 }
                 () = &mut feed, if !fed => fed = true,
-                progress = self.output.progress() => {
-                    progress?;
+                attended = attend(&mut self.output, &mut self.modes) => {
+                    attended?;
                     if self.output.total() > MAX_OUTPUT {
                         return Ok(Stop::OutputLimit);
                     }
@@ -193,7 +195,7 @@ impl Running {
         while live > 0 && Instant::now() < killed_at {
             tokio::select! {
                 () = sleep(POLL) => live = self.tree.tree.count()?,
-                progress = self.output.progress() => progress?,
+                attended = attend(&mut self.output, &mut self.modes) => attended?,
                 status = self.child.wait(), if self.exited.is_none() => {
                     self.exited = Some(status?);
                     live = self.tree.tree.count()?;
@@ -201,6 +203,14 @@ impl Running {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads output or answers a request, whichever comes; neither keeps the other waiting. Cancel-safe.
+async fn attend(output: &mut Output, modes: &mut Modes) -> io::Result<()> {
+    tokio::select! {
+        progress = output.progress() => progress,
+        served = modes.serve() => served,
     }
 }
 
@@ -228,6 +238,7 @@ async fn feed(stdin: Option<(ChildStdin, Vec<u8>)>) {
 struct TreeGuard {
     tree: Tree,
     armed: bool,
+    confinement: Confinement,
 }
 
 impl Drop for TreeGuard {
@@ -240,124 +251,7 @@ impl Drop for TreeGuard {
             Ok(left) => tracing::warn!(left, "processes of an abandoned call survive SIGKILL"),
             Err(error) => tracing::warn!(%error, "processes of an abandoned call could not be looked for"),
         }
-    }
-}
-
-/// Both streams on their way to the receiver and into memory.
-#[derive(Debug)]
-struct Output {
-    stdout: Source,
-    stderr: Source,
-    sink: Option<mpsc::Sender<OutputChunk>>,
-    /// Read, kept, and not taken by the receiver yet. Nothing more is read meanwhile.
-    pending: Option<OutputChunk>,
-}
-
-impl Output {
-    fn attach(
-        command: &mut std::process::Command,
-        invocation: &Invocation,
-        sink: Option<mpsc::Sender<OutputChunk>>,
-    ) -> io::Result<Self> {
-        let (reader, writer) = io::pipe()?;
-        let stderr = match invocation.streams {
-            Streams::Merged => {
-                command.stderr(writer.try_clone()?);
-                None
-            }
-            Streams::Separate => {
-                let (reader, writer) = io::pipe()?;
-                command.stderr(writer);
-                Some(reader)
-            }
-        };
-        command.stdout(writer);
-        Ok(Self {
-            stdout: Source::open(Stream::Stdout, Some(reader), invocation.keep)?,
-            stderr: Source::open(Stream::Stderr, stderr, invocation.keep)?,
-            sink,
-            pending: None,
-        })
-    }
-
-    fn total(&self) -> u64 {
-        self.stdout.capture.total() + self.stderr.capture.total()
-    }
-
-    /// Both streams have ended and everything is delivered.
-    fn is_done(&self) -> bool {
-        self.stdout.reader.is_none() && self.stderr.reader.is_none() && self.pending.is_none()
-    }
-
-    /// Delivers the pending chunk, or reads one. Never returns when there is nothing left to do.
-    ///
-    /// Cancel-safe: a chunk leaves `pending` only together with its permit.
-    async fn progress(&mut self) -> io::Result<()> {
-        if self.pending.is_some() {
-            let permit = match &self.sink {
-                Some(sink) => sink.reserve().await.ok(),
-                None => None,
-            };
-            if let (Some(permit), Some(chunk)) = (permit, self.pending.take()) {
-                permit.send(chunk);
-            } else {
-                // Nobody listens any more.
-                self.sink = None;
-                self.pending = None;
-            }
-            return Ok(());
-        }
-        let chunk = tokio::select! {
-            chunk = self.stdout.read() => chunk?,
-            chunk = self.stderr.read() => chunk?,
-        };
-        self.pending = chunk.filter(|_| self.sink.is_some());
-        Ok(())
-    }
-
-    /// Reads and delivers the rest once no process is left to write more.
-    async fn drain(&mut self) -> io::Result<()> {
-        while !self.is_done() {
-            match timeout(SETTLE, self.progress()).await {
-                Ok(progress) => progress?,
-                Err(_) if self.pending.is_some() => {
-                    tracing::debug!("receiver of output takes no more: dropped");
-                    self.sink = None;
-                }
-                // A surviving process holds the pipe.
-                Err(_) => break,
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Source {
-    stream: Stream,
-    /// `None` after the end.
-    reader: Option<Receiver>,
-    capture: Capture,
-}
-
-impl Source {
-    fn open(stream: Stream, reader: Option<io::PipeReader>, keep: usize) -> io::Result<Self> {
-        let reader = reader.map(|reader| Receiver::from_owned_fd(reader.into())).transpose()?;
-        Ok(Self { stream, reader, capture: Capture::new(keep) })
-    }
-
-    /// The next chunk, or `None` once at the end; after that it never returns. Cancel-safe.
-    async fn read(&mut self) -> io::Result<Option<OutputChunk>> {
-        let Some(reader) = &mut self.reader else { return pending().await };
-        let mut bytes = Vec::with_capacity(CHUNK);
-        if reader.read_buf(&mut bytes).await? == 0 {
-            self.reader = None;
-            return Ok(None);
-        }
-        let offset = self.capture.total();
-        self.capture.push(&bytes);
-        // Small pieces wait in channels by the thousand.
-        bytes.shrink_to_fit();
-        Ok(Some(OutputChunk { stream: self.stream, offset, bytes }))
+        // Nobody is left to be told; what was restored is in the log.
+        self.confinement.restore_protected();
     }
 }

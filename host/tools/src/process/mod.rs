@@ -3,6 +3,7 @@
 
 mod capture;
 mod drive;
+mod output;
 
 use std::ffi::OsString;
 use std::io;
@@ -155,6 +156,8 @@ pub struct Finished {
     pub sandbox: Arc<SandboxReport>,
     /// Processes it had left running, which were ended with it.
     pub ended_descendants: u32,
+    /// Directories of the host whose mode a child had changed; it is as before again.
+    pub restored: Vec<PathBuf>,
     /// Processes that survived SIGKILL for two seconds (they wait in the kernel). 0 but for broken file systems.
     pub surviving_processes: u32,
 }

@@ -15,6 +15,11 @@ pub(super) fn open_path(path: &Path) -> io::Result<(Handle, PathBuf)> {
     Ok(((), path.canonicalize()?))
 }
 
+/// Nothing to hold here either.
+pub(super) fn handle_of(_directory: &std::fs::File) -> io::Result<Handle> {
+    Ok(())
+}
+
 #[derive(Debug)]
 pub(super) struct Platform;
 
@@ -32,25 +37,27 @@ impl Platform {
     pub(super) fn prepare(
         &self,
         _grants: &[Grant],
-        cwd: WorkingDirectory,
         _network: bool,
         _limits: Limits,
     ) -> Result<Prepared, PrepareError> {
-        Ok(Prepared { cwd: cwd.path })
+        Ok(Prepared)
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Prepared {
-    cwd: PathBuf,
-}
+pub(super) struct Prepared;
 
 impl Prepared {
-    pub(super) fn arm(&self, _platform: &Platform, command: &mut Command) -> io::Result<Tree> {
-        command.current_dir(&self.cwd);
+    pub(super) fn arm(
+        &self,
+        _platform: &Platform,
+        cwd: &WorkingDirectory,
+        command: &mut Command,
+    ) -> io::Result<(Tree, Inlet)> {
+        command.current_dir(&cwd.path);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(command, 0);
-        Ok(Tree { group: None })
+        Ok((Tree { group: None }, Inlet))
     }
 }
 
@@ -106,6 +113,27 @@ impl Tree {
     }
 }
 
+/// Children ask nothing here.
+#[derive(Debug)]
+pub(crate) struct Inlet;
+
+impl Inlet {
+    pub(crate) fn listen(self) -> io::Result<Modes> {
+        Ok(Modes)
+    }
+}
+
+/// Children ask nothing here.
+#[derive(Debug)]
+pub(crate) struct Modes;
+
+impl Modes {
+    /// Never returns.
+    pub(crate) async fn serve(&mut self) -> io::Result<()> {
+        std::future::pending().await
+    }
+}
+
 /// Ends the group in one pass.
 #[derive(Debug)]
 pub(crate) struct Ending(Tree);
@@ -149,9 +177,10 @@ mod tests {
 
     #[test]
     fn the_group_is_ended() {
-        let prepared = Prepared { cwd: PathBuf::from("/") };
+        let (handle, path) = super::super::platform::open_path(Path::new("/")).unwrap();
+        let cwd = WorkingDirectory { handle: std::sync::Arc::new(handle), path };
         let mut command = Command::new("sleep");
-        let mut tree = prepared.arm(&Platform, command.arg("1000")).unwrap();
+        let (mut tree, _) = Prepared.arm(&Platform, &cwd, command.arg("1000")).unwrap();
         let mut child = command.spawn().unwrap();
         tree.started(child.id());
         assert_eq!(tree.count().unwrap(), 1);

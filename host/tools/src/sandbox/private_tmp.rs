@@ -1,7 +1,6 @@
 //! A directory of one session alone, in place of the machine's shared `/tmp` and the owner's home.
 
 use std::fs;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,8 +26,7 @@ impl PrivateTmp {
     pub fn create_in(parent: &Path) -> io::Result<Self> {
         let parent = parent.canonicalize()?;
         for _ in 0..ATTEMPTS {
-            // The keys of a `RandomState` come from the system's random source.
-            let name = format!("lanyard-{:016x}", RandomState::new().build_hasher().finish());
+            let name = format!("lanyard-{:016x}", crate::random_u64());
             let path = parent.join(name);
             match create_private(&path) {
                 Ok(()) => return Ok(Self { path }),

@@ -55,7 +55,7 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
     let summary = format!("Find {} in {place}", lanyard_policy::visible::clipped_line(&pattern, 200));
     let searchable = planning.terms.searchable.clone();
     let operation = Find { glob, place: found.place, searchable, source: format!("file:{place}") };
-    Ok(Draft::reading(first, more, "Search for files?", summary, Operation::Blocking(Box::new(operation))))
+    Ok(Draft::reading(first, more, summary, Operation::Blocking(Box::new(operation))))
 }
 
 /// Compiles a glob; one without a slash matches names at any depth.

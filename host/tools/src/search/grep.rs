@@ -90,7 +90,7 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
         searchable: planning.terms.searchable.clone(),
         source: format!("file:{place}"),
     };
-    Ok(Draft::reading(first, more, "Search in files?", summary, Operation::Blocking(Box::new(operation))))
+    Ok(Draft::reading(first, more, summary, Operation::Blocking(Box::new(operation))))
 }
 
 #[derive(Debug)]

@@ -13,7 +13,6 @@ use crate::catalog::{Parameter, ParameterKind, Tool};
 use crate::execute::{Blocking, Bounds, Operation, Outcome};
 use crate::ground::{Kind, PathError, Place, read_link_text};
 use crate::plan::{Draft, PlanError, Planning};
-use crate::text::count;
 use crate::workspace::Workspace;
 
 const NAME: &str = "ListDirectory";
@@ -50,7 +49,7 @@ fn plan(planning: &Planning<'_>, json: &Json) -> Result<Draft, PlanError> {
     let shown = planning.workspace.ground.shown(found.place.path());
     let operation = List { place: found.place, source: format!("file:{shown}") };
     let operation = Operation::Blocking(Box::new(operation));
-    Ok(Draft::reading(first, more, "List this directory?", format!("List {shown}"), operation))
+    Ok(Draft::reading(first, more, format!("List {shown}"), operation))
 }
 
 #[derive(Debug)]
@@ -114,8 +113,8 @@ impl List {
         }
         if names.len() > MAX_LISTED {
             let more = if unread { "at least " } else { "" };
-            let rest = count(names.len() - MAX_LISTED, "more entry").replace("entrys", "entries");
-            text.push_str(&format!("[{more}{rest}: use FindFiles]\n"));
+            let left = names.len() - MAX_LISTED;
+            text.push_str(&format!("[not shown: {more}{left}; use FindFiles]\n"));
         }
         Ok(Some(text))
     }

@@ -51,6 +51,8 @@ impl Fixture {
         SandboxSpec {
             read: vec![self.library.clone(), binary],
             write: vec![self.work.clone()],
+            read_held: Vec::new(),
+            write_held: Vec::new(),
             private_tmp: self.private.path().to_owned(),
             cwd: self.work.clone(),
             network: false,

@@ -22,6 +22,8 @@ pub(crate) fn be_host(state: &str, work: &str) {
     let spec = SandboxSpec {
         read: Vec::new(),
         write: vec![work.clone()],
+        read_held: Vec::new(),
+        write_held: Vec::new(),
         private_tmp: work.join("tmp"),
         cwd: work,
         network: false,

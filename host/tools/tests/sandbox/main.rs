@@ -13,6 +13,7 @@ mod probe;
 mod environment;
 mod files;
 mod host_death;
+mod modes;
 mod processes;
 mod runner;
 mod sockets;

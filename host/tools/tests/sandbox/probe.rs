@@ -7,6 +7,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 
@@ -85,6 +86,42 @@ fn attempt(name: &str, arguments: &[&str]) -> io::Result<String> {
             let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
             // SAFETY: a valid string.
             checked(unsafe { libc::truncate(path.as_ptr(), 0) }.into()).map(done)
+        }
+        "chmod" => fs::set_permissions(path, PermissionsExt::from_mode(0o777)).map(done),
+        "fchmod" => File::open(path)?.set_permissions(PermissionsExt::from_mode(0o777)).map(done),
+        "chmod_of_descriptor" => {
+            let file = File::open(path)?;
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            fs::set_permissions(link, PermissionsExt::from_mode(0o777)).map(done)
+        }
+        "chmod_beneath" => {
+            let directory = File::open(path)?;
+            let name = std::ffi::CString::new(argument(1))?;
+            // SAFETY: a valid string.
+            checked(unsafe { libc::fchmodat(directory.as_raw_fd(), name.as_ptr(), 0o777, 0) }.into())
+                .map(done)
+        }
+        "special_mode" => {
+            let file = File::open(path)?;
+            let (path, mode) = (std::ffi::CString::new(path.as_os_str().as_bytes())?, argument(2));
+            let mode = libc::mode_t::from_str_radix(mode, 8).map_err(io::Error::other)?;
+            // SAFETY: a valid string and an open file.
+            let result = unsafe {
+                match argument(1) {
+                    "chmod" => libc::chmod(path.as_ptr(), mode).into(),
+                    "fchmod" => libc::fchmod(file.as_raw_fd(), mode).into(),
+                    "fchmodat" => libc::syscall(libc::SYS_fchmodat, libc::AT_FDCWD, path.as_ptr(), mode),
+                    _ => libc::syscall(452, libc::AT_FDCWD, path.as_ptr(), mode, 0),
+                }
+            };
+            checked(result).map(done)
+        }
+        "setxattr" => {
+            let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+            // SAFETY: valid strings and one byte.
+            let result =
+                unsafe { libc::setxattr(path.as_ptr(), c"user.x".as_ptr(), c"y".as_ptr().cast(), 1, 0) };
+            checked(result.into()).map(done)
         }
         "list" => Ok(fs::read_dir(path)?.count().to_string()),
         "remove" => fs::remove_file(path).map(done),

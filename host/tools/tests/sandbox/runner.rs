@@ -1,5 +1,6 @@
 //! The process runner: input, output, limits, ends.
 
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use lanyard_tools::process::{
@@ -30,8 +31,13 @@ fn the_end_of_a_program_is_told() {
 #[test]
 fn a_program_without_input_does_not_wait_for_one() {
     let fixture = Fixture::new();
-    let finished = fixture.shell("cat; read x; echo end");
-    assert_eq!(finished.stdout.to_text(), "end\n");
+    // A standard input of the host that never ends; no other test looks at it.
+    let (reader, writer) = std::io::pipe().unwrap();
+    // SAFETY: both descriptors are open.
+    assert_eq!(unsafe { libc::dup2(reader.as_raw_fd(), 0) }, 0);
+    std::mem::forget(writer);
+    let finished = fixture.shell("cat; read x; readlink /proc/self/fd/0");
+    assert_eq!(finished.stdout.to_text(), "/dev/null\n");
 }
 
 #[test]
@@ -148,7 +154,7 @@ fn endless_output_is_cut_and_ended() {
     let fixture = Fixture::new();
     let finished = fixture.shell("yes 'a line of endless output that says nothing at all'");
     assert_eq!(finished.end, End::OutputLimit);
-    assert!(finished.stdout.total() > MAX_OUTPUT);
+    assert!((MAX_OUTPUT..MAX_OUTPUT + (1 << 20)).contains(&finished.stdout.total()));
     assert_eq!(finished.stdout.head.len(), DEFAULT_KEEP);
     assert!(finished.stdout.tail.len() < DEFAULT_KEEP);
     assert_eq!(finished.surviving_processes, 0);
@@ -184,8 +190,22 @@ fn no_core_is_dumped_and_limits_hold() {
     spec.limits.address_space = Some(64 << 20);
     spec.limits.open_files = 100;
     let confinement = fixture.sandbox.prepare(&spec).unwrap();
-    let finished = shell(&confinement, "ulimit -c; ulimit -Hn; ulimit -v");
+    let finished = shell(&confinement, "ulimit -Hc; ulimit -Hn; ulimit -v");
     assert_eq!(finished.stdout.to_text(), "0\n100\n65536\n");
+}
+
+/// What runs already, and this call's own, and nothing more: the count is per user and the user runs other things.
+#[test]
+fn the_process_limit_of_the_kernel_is_close_to_what_is_needed() {
+    let fixture = Fixture::new();
+    let mut spec = fixture.spec();
+    spec.limits.tasks = 40;
+    let confinement = fixture.sandbox.prepare(&spec).unwrap();
+    let limits = shell(&confinement, "cat /proc/self/limits").stdout.to_text();
+    let hard = limits.lines().find_map(|line| line.strip_prefix("Max processes")).unwrap();
+    let hard: u64 = hard.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
+    // No machine that builds this runs more.
+    assert!((40..50_000).contains(&hard), "{hard}");
 }
 
 /// Row 21. The kernel holds an ordinary user's processes down; root's are counted and ended.

@@ -6,6 +6,7 @@ use lanyard_protocol::tool::ToolStatus;
 use serde_json::json;
 
 use super::Repo;
+use crate::{PlanError, Searchable};
 
 fn detail(repo: &Repo, arguments: serde_json::Value) -> String {
     let plan = repo.bench.plan("GitCommit", arguments).unwrap();
@@ -30,6 +31,56 @@ fn status_and_diff_tell_what_changed() {
     assert_eq!(repo.bench.succeed("GitDiff", json!({"paths": ["sub"]})), "[no differences]\n");
     let plan = repo.bench.plan("GitDiff", json!({"path": "sub"})).unwrap();
     assert_eq!(plan.call.demands(), [Demand::GitDiff { repo: repo.bench.at("").components().collect() }]);
+}
+
+/// The repository is granted as a whole; its files are judged one by one.
+#[test]
+fn a_diff_withholds_what_may_not_be_read_without_asking() {
+    let mut repo = Repo::new();
+    repo.bench.terms.searchable = Searchable::new(|path| !path.as_str().contains("/blocked/"));
+    for file in [".env", "blocked/b.txt", "moved.txt"] {
+        repo.bench.write(file, "DB_PASSWORD=old\n");
+    }
+    repo.git(&["add", "--force", "."]);
+    repo.git(&["commit", "--quiet", "-m", "second"]);
+    repo.bench.write("a.txt", "two\n");
+    for file in [".env", "blocked/b.txt"] {
+        repo.bench.write(file, "DB_PASSWORD=new\n");
+    }
+    let plain = repo.git(&["diff"]);
+    assert_eq!(plain.matches("DB_PASSWORD=new").count(), 2, "there is something to withhold: {plain}");
+    let check = |arguments: serde_json::Value, shown: bool| {
+        let diff = repo.bench.succeed("GitDiff", arguments.clone());
+        assert!(!diff.contains("DB_PASSWORD"), "{arguments}: {diff}");
+        assert_eq!(diff.contains("-one\n+two\n"), shown, "{arguments}: {diff}");
+        assert!(diff.contains(".env") && !diff.contains("[no differences]"), "{arguments}: {diff}");
+        diff
+    };
+    let diff = check(json!({}), true);
+    assert!(diff.contains("[2 changed files not shown") && diff.contains("blocked/b.txt"), "{diff}");
+    check(json!({"paths": [".env"]}), false);
+    check(json!({"paths": ["."]}), true);
+    repo.git(&["add", "--all", "."]);
+    check(json!({"staged": true}), true);
+    // What was protected under its old name is not shown under the new one as a rename.
+    repo.git(&["mv", ".env", "blocked/moved"]);
+    check(json!({"staged": true}), true);
+}
+
+#[test]
+fn git_is_not_run_for_a_plan_where_programs_may_not_run() {
+    let mut repo = Repo::new();
+    repo.bench.write("a.txt", "two\n");
+    repo.bench.terms.programs_allowed = false;
+    for (tool, arguments) in
+        [("GitCommit", json!({"message": "x", "paths": ["a.txt"]})), ("GitPush", json!({}))]
+    {
+        let refused = repo.bench.plan(tool, arguments).unwrap_err();
+        assert!(matches!(refused, PlanError::Denied { .. }), "{tool}: {refused}");
+        // Running git makes the session's private home.
+        assert!(!repo.bench.beside("scratch/home").exists(), "{tool} started something");
+    }
+    repo.bench.plan("GitStatus", json!({})).unwrap();
 }
 
 #[test]

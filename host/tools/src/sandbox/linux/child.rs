@@ -14,7 +14,7 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits, set_no_new_privs,
 };
 
-use super::{filter, sys};
+use super::{filter, modes, sys};
 
 /// Children are the kernel's choice before the host (0) and the desktop (100, 200) when memory runs out.
 const OOM_SCORE: &[u8] = b"500";
@@ -42,6 +42,8 @@ pub(super) struct Steps {
     pub(super) drop_bounding_set: bool,
     pub(super) ruleset: Option<Arc<OwnedFd>>,
     pub(super) filter: Option<Arc<filter::Program>>,
+    /// Where the filter's listener goes; there is one when there is a filter.
+    pub(super) outlet: Option<modes::Outlet>,
 }
 
 /// A step that failed. The number travels from child to parent above the error number, see [`Steps::take`].
@@ -118,8 +120,11 @@ impl Steps {
             _ => {}
         }
         // Last, because it refuses what the steps above need.
-        if let Some(filter) = &self.filter {
-            sys::install_filter(filter.instructions()).map_err(|error| (Step::Seccomp, error))?;
+        if let (Some(filter), Some(outlet)) = (&self.filter, &self.outlet) {
+            let listening = sys::install_filter_and_listen(filter.instructions());
+            listening
+                .and_then(|listener| outlet.send(listener.as_fd()))
+                .map_err(|error| (Step::Seccomp, error))?;
         }
         Ok(())
     }

@@ -13,6 +13,11 @@ mod program;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use program::SYS_FCHMODAT2;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) const SYS_FCHMODAT2: libc::c_long = 452;
+
 /// A compiled filter. Empty where the processor is not supported.
 #[derive(Debug)]
 pub(super) struct Program(Vec<libc::sock_filter>);
@@ -23,14 +28,24 @@ impl Program {
     }
 }
 
-/// The filter for children with (`network`) or without IP sockets.
+/// What a filter is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Purpose {
+    /// IP sockets may be made.
+    pub(super) network: bool,
+    /// Landlock cannot refuse truncation (before ABI 3), so the filter does: no `truncate` by path, no opening for
+    /// reading that empties the file. Opening for writing is Landlock's business in every version.
+    pub(super) guards_truncation: bool,
+}
+
+/// The filter for a purpose.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) fn program(network: bool) -> Program {
-    Program(program::build(network))
+pub(super) fn program(purpose: Purpose) -> Program {
+    Program(program::build(purpose))
 }
 
 /// Call numbers and their arguments differ by processor: none is better than a wrong one.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) fn program(_network: bool) -> Program {
+pub(super) fn program(_: Purpose) -> Program {
     Program(Vec::new())
 }

@@ -23,7 +23,7 @@ pub(super) struct Guardian {
 
 #[derive(Debug)]
 struct Running {
-    pid: Option<Pid>,
+    pid: Pid,
     /// Never written to: its closing is the message.
     lifeline: Option<OwnedFd>,
 }
@@ -36,7 +36,7 @@ impl Guardian {
     /// Starts another one if somebody ended it. Cheap: one system call.
     pub(super) fn ensure(&self) -> io::Result<()> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match waitpid(running.pid, WaitOptions::NOHANG) {
+        match waitpid(Some(running.pid), WaitOptions::NOHANG) {
             Ok(None) => Ok(()),
             // Ended, or taken by somebody who waits for any child.
             Ok(Some(_)) | Err(_) => {
@@ -51,7 +51,7 @@ impl Running {
     fn start(instance: Instance) -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         let pid = sys::fork_bare(read.as_fd(), instance, watch)?;
-        Ok(Self { pid: Pid::from_raw(pid), lifeline: Some(write) })
+        Ok(Self { pid, lifeline: Some(write) })
     }
 }
 
@@ -59,7 +59,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.lifeline = None;
         // It ends within milliseconds; nobody else would take its exit status. An error means somebody did.
-        let _ = waitpid(self.pid, WaitOptions::empty());
+        let _ = waitpid(Some(self.pid), WaitOptions::empty());
     }
 }
 
@@ -69,4 +69,35 @@ fn watch(lifeline: BorrowedFd<'_>, instance: Instance) {
     while let Err(rustix::io::Errno::INTR) = rustix::io::read(lifeline, &mut byte) {}
     // The host is gone and nobody is left to be told of a failure.
     let _ = tree::end_now(Selection::Host(instance));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rustix::process::{Signal, kill_process, test_kill_process};
+
+    use super::*;
+
+    #[test]
+    fn another_one_takes_the_place_of_an_ended_one() {
+        let guardian = Guardian::start(Instance::of(Path::new("/a state directory of nobody"))).unwrap();
+        let pid = || guardian.running.lock().unwrap().pid;
+        let first = pid();
+        guardian.ensure().unwrap();
+        assert_eq!(pid(), first);
+
+        kill_process(first, Signal::TERM).unwrap();
+        guardian.ensure().unwrap();
+        assert_eq!(pid(), first, "a service's stop signal ends it before the host");
+
+        kill_process(first, Signal::KILL).unwrap();
+        while pid() == first {
+            guardian.ensure().unwrap();
+        }
+        let second = pid();
+        test_kill_process(second).unwrap();
+        drop(guardian);
+        test_kill_process(second).unwrap_err();
+    }
 }

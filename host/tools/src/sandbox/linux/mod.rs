@@ -8,11 +8,13 @@
 //! | `child` | the steps between fork and exec |
 //! | `tree` | finds and ends all processes of a call |
 //! | `guardian` | ends them when the host itself is killed |
+//! | `modes` | changes file modes for children, where they may |
 //! | `sys` | the system calls without a safe wrapper: all unsafe code of this crate |
 
 mod child;
 mod filter;
 mod guardian;
+mod modes;
 mod probe;
 mod rules;
 mod sys;
@@ -30,10 +32,11 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::paths::{Grant, WorkingDirectory};
+use super::paths::{Access, Grant, WorkingDirectory};
 use super::{Gap, Limits, PrepareError, SandboxReport, StartError};
 
 pub(crate) use child::explain_spawn_error;
+pub(crate) use modes::{Inlet, Modes};
 pub(crate) use tree::{KILL_PAUSE, Pass, Tree};
 
 /// An opened path: Landlock rules and the working directory are taken from what was opened, not from the name again.
@@ -44,6 +47,11 @@ pub(super) fn open_path(path: &Path) -> io::Result<(Handle, PathBuf)> {
     let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let resolved = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&handle)))?;
     Ok((handle, resolved))
+}
+
+/// A handle of its own on an open directory.
+pub(super) fn handle_of(directory: &std::fs::File) -> io::Result<Handle> {
+    directory.try_clone().map(OwnedFd::from)
 }
 
 #[derive(Debug)]
@@ -67,10 +75,9 @@ impl Platform {
         let instance = tree::Instance::of(state_dir);
         tree::check_usable()?;
         let support = probe::probe();
-        let filters = support.seccomp.then(|| Filters {
-            online: Arc::new(filter::program(true)),
-            offline: Arc::new(filter::program(false)),
-        });
+        let guards_truncation = support.abi < landlock::ABI::V3;
+        let filter = |network| Arc::new(filter::program(filter::Purpose { network, guards_truncation }));
+        let filters = support.seccomp.then(|| Filters { online: filter(true), offline: filter(false) });
         let guardian = guardian::Guardian::start(instance).map_err(|source| StartError::ProcessTree {
             reason: "no process could be forked: end some processes or raise the limit",
             source,
@@ -100,7 +107,6 @@ impl Platform {
     pub(super) fn prepare(
         &self,
         grants: &[Grant],
-        cwd: WorkingDirectory,
         network: bool,
         limits: Limits,
     ) -> Result<Prepared, PrepareError> {
@@ -110,11 +116,15 @@ impl Platform {
             .as_ref()
             .map(|filters| Arc::clone(if network { &filters.online } else { &filters.offline }));
         Ok(Prepared {
-            cwd: Arc::new(cwd.handle),
             ruleset,
             filter,
             limits,
             drop_bounding_set: self.may_drop_bounding_set,
+            writable: grants
+                .iter()
+                .filter(|grant| grant.access == Access::Write)
+                .map(|grant| grant.path.clone())
+                .collect(),
         })
     }
 
@@ -127,26 +137,33 @@ impl Platform {
 
 #[derive(Debug)]
 pub(super) struct Prepared {
-    cwd: Arc<OwnedFd>,
     ruleset: Option<Arc<OwnedFd>>,
     filter: Option<Arc<filter::Program>>,
     limits: Limits,
     drop_bounding_set: bool,
+    writable: Arc<[PathBuf]>,
 }
 
 impl Prepared {
     /// Makes `command` confine itself between fork and exec.
-    pub(super) fn arm(&self, platform: &Platform, command: &mut Command) -> io::Result<Tree> {
+    pub(super) fn arm(
+        &self,
+        platform: &Platform,
+        cwd: &WorkingDirectory,
+        command: &mut Command,
+    ) -> io::Result<(Tree, Inlet)> {
         let tag = platform.next_call()?;
+        let (outlet, inlet) = modes::channel(self.filter.is_some(), Arc::clone(&self.writable))?;
         let steps = child::Steps {
-            cwd: Arc::clone(&self.cwd),
+            cwd: Arc::clone(&cwd.handle),
             limits: resource_limits(self.limits, tag)?,
             drop_bounding_set: self.drop_bounding_set,
             ruleset: self.ruleset.clone(),
             filter: self.filter.clone(),
+            outlet,
         };
         sys::before_exec(command, steps);
-        Ok(Tree::new(tag))
+        Ok((Tree::new(tag), inlet))
     }
 }
 
@@ -183,7 +200,8 @@ fn report(support: probe::Support) -> SandboxReport {
     if !support.seccomp {
         missing.push(Gap::SystemCalls);
     }
-    if support.abi < ABI::V3 {
+    // With a filter, truncation is refused there.
+    if support.abi < ABI::V3 && !support.seccomp {
         missing.push(Gap::Truncate);
     }
     if support.abi < ABI::V6 {
@@ -195,7 +213,7 @@ fn report(support: probe::Support) -> SandboxReport {
         let _ = write!(mechanisms, "Landlock ABI {}, ", support.abi as i32);
     }
     if support.seccomp {
-        mechanisms.push_str("seccomp, ");
+        mechanisms.push_str("seccomp, file modes by proxy, ");
     }
     mechanisms.push_str("no_new_privs, no capabilities, resource limits, own session, process tag");
     SandboxReport::new(missing, mechanisms)
@@ -218,6 +236,14 @@ mod tests {
         assert_eq!(level(ABI::V7, false), SandboxLevel::Partial);
         assert_eq!(level(ABI::V6, true), SandboxLevel::Full);
         assert_eq!(level(ABI::V9, true), SandboxLevel::Full);
+    }
+
+    #[test]
+    fn approvals_are_kept_where_files_and_sockets_are() {
+        let keeps = |abi, seccomp| report(probe::Support { abi, seccomp }).keeps_approvals();
+        assert!(keeps(ABI::V7, true) && keeps(ABI::V1, true), "signals alone approve nothing");
+        assert!(!keeps(ABI::V7, false), "sockets are open");
+        assert!(!keeps(ABI::Unsupported, true), "files are open");
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn landlock_in_force() -> ABI {
 }
 
 fn seccomp_in_force() -> bool {
-    let program = filter::program(false);
+    let program = filter::program(filter::Purpose { network: false, guards_truncation: true });
     if program.instructions().is_empty() {
         return false;
     }

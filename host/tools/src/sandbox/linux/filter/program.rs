@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
-    EACCES, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, c_int, c_long,
-    sock_filter,
+    EACCES, ENOSYS, EOPNOTSUPP, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS,
+    SECCOMP_RET_USER_NOTIF, c_int, c_long, sock_filter,
 };
 use rustix::process::Resource;
+
+use super::Purpose;
 
 /// `linux/audit.h`
 #[cfg(target_arch = "x86_64")]
@@ -37,6 +39,32 @@ pub(super) const ABSENT: &[c_long] = &[
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
     libc::SYS_userfaultfd,
+];
+
+/// The same number everywhere; missing in the libc crate for aarch64.
+pub(in crate::sandbox::linux) const SYS_FCHMODAT2: c_long = 452;
+
+/// Calls that change modes, and which argument is the mode. Handed to the host, see `modes`.
+pub(super) const HANDED_OVER: &[(c_long, u32)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, 1),
+    (libc::SYS_fchmod, 1),
+    (libc::SYS_fchmodat, 2),
+    (SYS_FCHMODAT2, 2),
+];
+
+/// Set user and group on execution. A program left behind with them would act as the owner for whoever starts it, long
+/// after the call and outside of any sandbox.
+pub(super) const SPECIAL_BITS: u32 = 0o6000;
+
+/// As if the file system had none: an access list is a file mode by another name.
+pub(super) const UNSUPPORTED: &[c_long] = &[
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
 ];
 
 /// Refused outright.
@@ -142,7 +170,7 @@ const SOCK_TYPE_MASK: u32 = 0xf;
 
 /// Builds the whole program: the call's number is searched for in a binary tree. Installing a filter makes the kernel
 /// try it on every call number once, so a list would cost each child twice as much (some 60 µs more).
-pub(super) fn build(network: bool) -> Vec<sock_filter> {
+pub(super) fn build(purpose: Purpose) -> Vec<sock_filter> {
     let mut program = vec![
         load(ARCHITECTURE),
         // A call of another ABI has other numbers, nothing below would fit it.
@@ -150,7 +178,7 @@ pub(super) fn build(network: bool) -> Vec<sock_filter> {
         answer(SECCOMP_RET_KILL_PROCESS),
         load(NUMBER),
     ];
-    program.extend(tree(&intervals(network)));
+    program.extend(tree(&intervals(purpose)));
     program
 }
 
@@ -161,12 +189,16 @@ enum Leaf {
     Checks(Vec<sock_filter>),
 }
 
-fn intervals(network: bool) -> Vec<(u32, Leaf)> {
+fn intervals(purpose: Purpose) -> Vec<(u32, Leaf)> {
     let mut calls = BTreeMap::new();
     calls.extend(ABSENT.iter().map(|call| (number(*call), Leaf::Answer(errno(ENOSYS)))));
     calls.extend(REFUSED.iter().map(|call| (number(*call), Leaf::Answer(errno(EPERM)))));
+    calls.extend(UNSUPPORTED.iter().map(|call| (number(*call), Leaf::Answer(errno(EOPNOTSUPP)))));
+    calls.extend(HANDED_OVER.iter().map(|(call, mode)| {
+        (number(*call), Leaf::Checks(block(&change_mode(*mode), EPERM, SECCOMP_RET_USER_NOTIF)))
+    }));
     let checked = [
-        (libc::SYS_socket, socket(network), EACCES),
+        (libc::SYS_socket, socket(purpose.network), EACCES),
         (libc::SYS_socketpair, socketpair(), EACCES),
         (libc::SYS_ioctl, ioctl(), EPERM),
         (libc::SYS_clone, clone(), EPERM),
@@ -175,8 +207,13 @@ fn intervals(network: bool) -> Vec<(u32, Leaf)> {
         (SYS_SETRLIMIT, setrlimit(), EPERM),
         (libc::SYS_setpriority, setpriority(), EPERM),
     ];
-    calls
-        .extend(checked.map(|(call, checks, refusal)| (number(call), Leaf::Checks(block(&checks, refusal)))));
+    calls.extend(checked.map(|(call, checks, refusal)| {
+        (number(call), Leaf::Checks(block(&checks, refusal, SECCOMP_RET_ALLOW)))
+    }));
+
+    if purpose.guards_truncation {
+        calls.extend(against_truncation());
+    }
 
     let mut intervals: Vec<(u32, Leaf)> = Vec::new();
     let mut push = |start, leaf| {
@@ -290,6 +327,33 @@ fn setpriority() -> Vec<Check> {
     vec![Check::Load(low(0)), Check::Equal(PRIO_PROCESS, Verdict::Allow, Verdict::Refuse)]
 }
 
+/// For kernels whose Landlock does not know truncation. `openat2` keeps its flags behind a pointer; libraries fall
+/// back to `openat`.
+fn against_truncation() -> Vec<(u32, Leaf)> {
+    let opens = |flags| Leaf::Checks(block(&emptying(flags), EACCES, SECCOMP_RET_ALLOW));
+    vec![
+        (number(libc::SYS_truncate), Leaf::Answer(errno(EACCES))),
+        (number(libc::SYS_openat2), Leaf::Answer(errno(ENOSYS))),
+        #[cfg(target_arch = "x86_64")]
+        (number(libc::SYS_open), opens(1)),
+        (number(libc::SYS_openat), opens(2)),
+    ]
+}
+
+/// Opening for reading only, and emptying the file all the same: POSIX leaves it undefined, Linux does it.
+fn emptying(flags: u32) -> Vec<Check> {
+    vec![
+        Check::Load(low(flags)),
+        Check::Mask((libc::O_ACCMODE | libc::O_TRUNC) as u32),
+        Check::Equal(libc::O_TRUNC as u32, Verdict::Refuse, Verdict::Allow),
+    ]
+}
+
+/// The host need not even be asked for special bits.
+fn change_mode(mode: u32) -> Vec<Check> {
+    vec![Check::Load(low(mode)), Check::AnyBit(SPECIAL_BITS, Verdict::Refuse, Verdict::Allow)]
+}
+
 /// Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
@@ -324,8 +388,8 @@ enum Check {
     End(Verdict),
 }
 
-/// The checks of one call, after which the program has answered.
-fn block(checks: &[Check], refusal: c_int) -> Vec<sock_filter> {
+/// The checks of one call, after which the program has answered: with an error, or with what `Allow` means for it.
+fn block(checks: &[Check], refusal: c_int, allowed: u32) -> Vec<sock_filter> {
     let count = checks.len();
     let mut block = Vec::with_capacity(count + 2);
     for (index, check) in checks.iter().enumerate() {
@@ -344,7 +408,7 @@ fn block(checks: &[Check], refusal: c_int) -> Vec<sock_filter> {
             Check::End(verdict) => jump(BPF_JEQ, 0, target(verdict), target(verdict)),
         });
     }
-    block.extend([answer(errno(refusal)), answer(SECCOMP_RET_ALLOW)]);
+    block.extend([answer(errno(refusal)), answer(allowed)]);
     block
 }
 

@@ -1,19 +1,29 @@
 //! The compiled program, run by a small interpreter on made-up calls.
 
-use libc::{EACCES, ENOSYS, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, c_long};
+use libc::{
+    EACCES, ENOSYS, EOPNOTSUPP, EPERM, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS,
+    SECCOMP_RET_USER_NOTIF, c_long,
+};
 use proptest::prelude::*;
 
-use super::program;
-use super::program::{ABSENT, AUDIT_ARCH, CLONE_REFUSED, IOCTL_REFUSED, NEWEST, REFUSED, SYS_SETRLIMIT};
+use super::program::{
+    ABSENT, AUDIT_ARCH, CLONE_REFUSED, HANDED_OVER, IOCTL_REFUSED, NEWEST, REFUSED, SPECIAL_BITS,
+    SYS_SETRLIMIT, UNSUPPORTED,
+};
+use super::{Purpose, program};
 
 /// Runs classic BPF on `struct seccomp_data`; panics on what the kernel would not load.
 fn run(network: bool, arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
+    run_for(Purpose { network, guards_truncation: false }, arch, number, arguments)
+}
+
+fn run_for(purpose: Purpose, arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
     let mut data = Vec::new();
     data.extend(number.to_le_bytes());
     data.extend(arch.to_le_bytes());
     data.extend([0; 8]);
     arguments.iter().for_each(|argument| data.extend(argument.to_le_bytes()));
-    let program = program(network);
+    let program = program(purpose);
     let (mut at, mut accumulator) = (0, 0_u32);
     loop {
         let instruction = program.instructions()[at];
@@ -51,10 +61,30 @@ const fn refused(errno: i32) -> u32 {
 }
 
 #[test]
+fn without_landlocks_help_the_filter_refuses_truncation_by_path() {
+    let guarded = |call: c_long, arguments| {
+        run_for(Purpose { network: true, guards_truncation: true }, AUDIT_ARCH, call as u32, arguments)
+    };
+    let flags = |flags: i32| arguments(0, 0, flags as u64);
+    assert_eq!(guarded(libc::SYS_truncate, arguments(0, 0, 0)), refused(EACCES));
+    assert_eq!(guarded(libc::SYS_openat2, arguments(0, 0, 0)), refused(ENOSYS));
+    assert_eq!(guarded(libc::SYS_openat, flags(libc::O_RDONLY | libc::O_TRUNC)), refused(EACCES));
+    assert_eq!(
+        guarded(libc::SYS_openat, flags(libc::O_RDONLY | libc::O_TRUNC | libc::O_CLOEXEC)),
+        refused(EACCES)
+    );
+    // Landlock asks for the right to write here, in every version.
+    assert_eq!(guarded(libc::SYS_openat, flags(libc::O_WRONLY | libc::O_TRUNC)), SECCOMP_RET_ALLOW);
+    assert_eq!(guarded(libc::SYS_openat, flags(libc::O_RDONLY)), SECCOMP_RET_ALLOW);
+    assert_eq!(guarded(libc::SYS_ftruncate, arguments(0, 0, 0)), SECCOMP_RET_ALLOW);
+    assert_eq!(call(true, libc::SYS_truncate, arguments(0, 0, 0)), SECCOMP_RET_ALLOW, "Landlock's business");
+}
+
+#[test]
 fn the_program_fits_the_kernel() {
     for network in [false, true] {
         // BPF_MAXINSNS
-        assert!(super::program(network).instructions().len() < 4096);
+        assert!(program(Purpose { network, guards_truncation: true }).instructions().len() < 4096);
     }
 }
 
@@ -78,6 +108,10 @@ fn every_call_number_gets_the_answer_of_its_list() {
             refused(ENOSYS)
         } else if REFUSED.contains(&number) {
             refused(EPERM)
+        } else if UNSUPPORTED.contains(&number) {
+            refused(EOPNOTSUPP)
+        } else if HANDED_OVER.iter().any(|(call, _)| *call == number) {
+            SECCOMP_RET_USER_NOTIF
         } else {
             SECCOMP_RET_ALLOW
         };
@@ -157,6 +191,19 @@ fn priorities_of_groups_and_users_are_not_changed() {
 }
 
 proptest! {
+    #[test]
+    fn no_mode_with_special_bits_is_set(mode in any::<u64>()) {
+        for (number, argument) in HANDED_OVER {
+            // Whatever the other arguments hold.
+            let mut all = [u64::MAX; 6];
+            all[*argument as usize] = mode;
+            let special = mode as u32 & SPECIAL_BITS != 0;
+            let expected = if special { refused(EPERM) } else { SECCOMP_RET_USER_NOTIF };
+            prop_assert_eq!(call(true, *number, all), expected);
+            prop_assert_eq!(call(false, *number, all), expected);
+        }
+    }
+
     /// The kernel looks at 32 bits; what stands above must not matter.
     #[test]
     fn high_bits_of_arguments_change_nothing(high in any::<u32>(), flags in any::<u32>()) {
