@@ -65,8 +65,16 @@ fn strictness(verdict: &Verdict) -> u8 {
 
 /// One of each kind.
 fn demands() -> Vec<Demand> {
-    let exec =
-        |program| Demand::Exec(Exec { program, cwd: "/w/app".into(), timeout_seconds: 60, network: false });
+    let exec = |program| {
+        Demand::Exec(Exec {
+            program,
+            cwd: "/w/app".into(),
+            timeout_seconds: 60,
+            network: false,
+            environment: vec![("RUSTFLAGS".into(), "-g".into())],
+            stdin: None,
+        })
+    };
     vec![
         Demand::ReadPath("/w/app/src/a.rs".into()),
         Demand::ReadPath("/etc/shadow".into()),

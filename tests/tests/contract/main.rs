@@ -75,7 +75,7 @@ where
 {
     for sample in samples_of::<T>() {
         let value: T = from_json(&sample.to_string()).unwrap_or_else(|e| panic!("{name} {sample}: {e}"));
-let encoded = to_json_value(&value).unwrap();
+        let encoded = to_json_value(&value).unwrap();
         assert!(contained(&sample, &encoded), "{name}: {sample} became {encoded}");
         snapshot.push_str(&line(name, &sample, &round_trip(&value)));
     }
@@ -119,7 +119,8 @@ fn methods_round_trip_and_keep_their_snapshots() {
         let mut generator = SchemaGenerator::default();
         let (params, result) = method.schemas(&mut generator);
         for (n, sample) in sampler::samples(&params, &mut generator).into_iter().enumerate() {
-            let request = Request::from_json(*method, sample.clone()).unwrap_or_else(|e| panic!("{sample}: {e}"));
+            let request =
+                Request::from_json(*method, sample.clone()).unwrap_or_else(|e| panic!("{sample}: {e}"));
             assert_eq!(Request::from_json(*method, request.params_json().unwrap()).unwrap(), request);
             let bytes = round_trip(&request);
             if n < KEPT {
@@ -127,7 +128,8 @@ fn methods_round_trip_and_keep_their_snapshots() {
             }
         }
         for (n, sample) in sampler::samples(&result, &mut generator).into_iter().enumerate() {
-            let response = Response::from_json(*method, sample.clone()).unwrap_or_else(|e| panic!("{sample}: {e}"));
+            let response =
+                Response::from_json(*method, sample.clone()).unwrap_or_else(|e| panic!("{sample}: {e}"));
             assert_eq!(Response::from_json(*method, response.result_json().unwrap()).unwrap(), response);
             let bytes = round_trip(&response);
             if n < KEPT {
@@ -153,7 +155,10 @@ fn events_round_trip_and_keep_their_snapshots() {
             let mut bare = event.clone();
             (bare.seq, bare.task_id, bare.step_id) = (None, None, None);
             let text = to_json_value(&bare).unwrap().to_string();
-            assert!(!text.contains("null") || payload.to_string().contains("null"), "absent fields are left out: {text}");
+            assert!(
+                !text.contains("null") || payload.to_string().contains("null"),
+                "absent fields are left out: {text}"
+            );
             assert_eq!(from_json::<SessionEvent>(&text).unwrap(), bare);
             round_trip(&bare);
             snapshot.push_str(&line(name, &payload, &round_trip(&event)));

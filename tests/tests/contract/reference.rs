@@ -72,8 +72,15 @@ fn methods() -> String {
         let (params, result) = method.schemas(&mut generator);
         let (params, result) = (shape_name(&params), shape_name(&result));
         let about = method.description().trim().replace("\n ", "\n");
-        write!(page, "\n## {}\n\n{about}\n\nScope `{}`. Parameters [{params}](#{}), result [{result}](#{}).\n",
-            method.name(), method.scope().as_str(), params.to_lowercase(), result.to_lowercase()).unwrap();
+        write!(
+            page,
+            "\n## {}\n\n{about}\n\nScope `{}`. Parameters [{params}](#{}), result [{result}](#{}).\n",
+            method.name(),
+            method.scope().as_str(),
+            params.to_lowercase(),
+            result.to_lowercase()
+        )
+        .unwrap();
     }
     shapes.extend(generator.definitions().iter().map(|(n, s)| (n.clone(), s.clone())));
     page.push_str("\n# Shapes\n");
@@ -96,8 +103,13 @@ fn shape(name: &str, schema: &Value) -> String {
     }
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if properties.is_empty() {
         writeln!(text, "{}", kind(schema)).unwrap();
         return text;
@@ -172,10 +184,12 @@ fn capabilities() -> String {
 }
 
 fn errors() -> String {
-    let mut page = format!("# Error codes\n\n{NOTE}| code | JSON-RPC | repeat may help | |\n|---|---|---|---|\n");
+    let mut page =
+        format!("# Error codes\n\n{NOTE}| code | JSON-RPC | repeat may help | |\n|---|---|---|---|\n");
     for code in ErrorCode::ALL {
         let repeat = if code.retryable() { "yes" } else { "no" };
-        writeln!(page, "| `{code}` | {} | {repeat} | {} |", code.rpc_number(), code.description().trim()).unwrap();
+        writeln!(page, "| `{code}` | {} | {repeat} | {} |", code.rpc_number(), code.description().trim())
+            .unwrap();
     }
     page
 }

@@ -37,7 +37,9 @@ fn variants(schema: &Value, definitions: &Map<String, Value>, depth: usize) -> V
         }
     }
     match type_of(schema).as_str() {
-        "string" if schema.get("format") == Some(&json!("date-time")) => vec![json!("2026-02-21T15:04:22.123Z")],
+        "string" if schema.get("format") == Some(&json!("date-time")) => {
+            vec![json!("2026-02-21T15:04:22.123Z")]
+        }
         "string" => vec![json!("sample")],
         "integer" => vec![json!(7)],
         "number" => vec![json!(0.5)],
@@ -81,14 +83,22 @@ fn branches(schema: &Value, definitions: &Map<String, Value>, depth: usize) -> V
 fn objects(schema: &Value, definitions: &Map<String, Value>, depth: usize) -> Vec<Value> {
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let choices: Vec<(&String, Vec<Value>)> =
         properties.iter().map(|(name, s)| (name, variants(s, definitions, depth + 1))).collect();
     let full: Map<String, Value> =
         choices.iter().map(|(name, values)| ((*name).clone(), values.first().unwrap().clone())).collect();
-    let least: Map<String, Value> =
-        full.iter().filter(|(name, _)| required.contains(&name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let least: Map<String, Value> = full
+        .iter()
+        .filter(|(name, _)| required.contains(&name.as_str()))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
     let mut found = vec![Value::Object(full.clone())];
     if least != full {
         found.push(Value::Object(least));
