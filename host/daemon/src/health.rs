@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lanyard_protocol::error::WireError;
+use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::health::{HealthCheck, HealthReport, HealthStatus};
 use lanyard_protocol::policy::SandboxLevel;
-use lanyard_protocol::session::ModelInfo;
+use lanyard_protocol::session::{ModelInfo, TaskSummary};
 use lanyard_protocol::version::PROTOCOL_VERSION;
 
 use crate::api::store_error;
@@ -24,7 +24,7 @@ pub(crate) async fn report(host: &Arc<Host>) -> Result<HealthReport, WireError> 
     let (newest, _) = host.journal.list_sessions(None, None, 1).map_err(store_error)?;
     let now = host.clock.now();
     let checks = vec![
-        check_model(&model),
+        check_model(&model, newest.first().and_then(|session| session.last_task.as_ref())),
         check_sandbox(host),
         check_store(counters.store_bytes, counters.store_max_bytes),
         check_outbox(counters.outbox_depth),
@@ -52,13 +52,19 @@ fn check(name: &str, status: HealthStatus, message: String, action: Option<&str>
     HealthCheck { name: name.to_owned(), status, message, action: action.map(str::to_owned) }
 }
 
-fn check_model(model: &ModelInfo) -> HealthCheck {
+fn check_model(model: &ModelInfo, last_task: Option<&TaskSummary>) -> HealthCheck {
+    let unreachable = last_task.and_then(|task| task.error.as_ref()).filter(|e| e.code == ErrorCode::LlmUnavailable);
+    if let Some(error) = unreachable {
+        let message = format!("The last task failed because the model did not answer: {}", error.message);
+        let action = "Check that the gateway runs and that endpoint, token and model name are right; then try a task.";
+        return check("model", HealthStatus::Bad, message, Some(action));
+    }
     if model.demo {
         return check(
             "model",
             HealthStatus::Degraded,
             "No model is configured or found on this machine: the built-in demo model answers. It is not an AI.".into(),
-            Some("Set LANYARD_GATEWAY_URL (and LANYARD_GATEWAY_TOKEN, LANYARD_MODEL) or start a local model server such as Ollama, then start the host again."),
+            Some("Set LANYARD_GATEWAY_URL (and LANYARD_GATEWAY_TOKEN, LANYARD_MODEL) and start the host again, or start a local model server such as Ollama: it is found by itself."),
         );
     }
     check("model", HealthStatus::Ok, format!("{} at {} ({})", model.name, model.endpoint, model.source), None)

@@ -141,6 +141,7 @@ impl LiveSessions {
                 tenant_id: host.tenant_id().to_owned(),
                 unconfined: host.unconfined(),
                 approval_seconds: host.config.approval_seconds,
+                started_at: host.started_at,
             },
             policy: policy.clone(),
             workspace: workspace.clone(),

@@ -4,9 +4,10 @@
 //! that was killed leaves a stale manifest and no lock, so the next one starts without asking anybody.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lanyard_ports::source::IdSource;
 use lanyard_protocol::Timestamp;
@@ -20,6 +21,10 @@ const MANIFEST: &str = "server.json";
 
 /// Longest path a unix socket address holds on Linux, the closing NUL not counted.
 const MAX_SOCKET_PATH: usize = 107;
+
+/// How often and how long a lock whose holder is dead is waited for: a second in all, far longer than an exec takes.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -134,10 +139,8 @@ impl StateDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(io(&lock_path))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut holder = String::new();
-            lock.read_to_string(&mut holder).map_err(io(&lock_path))?;
-            return Err(StateDirError::Held { pid: holder.trim().parse().unwrap_or(0) });
+        if let Err(pid) = take(&mut lock).map_err(io(&lock_path))? {
+            return Err(StateDirError::Held { pid });
         }
         lock.set_len(0).map_err(io(&lock_path))?;
         write!(lock, "{}", std::process::id()).map_err(io(&lock_path))?;
@@ -193,6 +196,31 @@ impl StateDir {
     }
 }
 
+/// Takes the lock, or says who holds it. A host that was killed may be survived for a moment by a child between fork
+/// and exec, which shares its lock; while the holder named in the file is dead, that is waited for.
+fn take(lock: &mut File) -> std::io::Result<Result<(), u32>> {
+    for attempt in 0.. {
+        if flock(&*lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(Ok(()));
+        }
+        let mut holder = String::new();
+        lock.rewind()?;
+        lock.read_to_string(&mut holder)?;
+        let pid = holder.trim().parse().unwrap_or(0);
+        if attempt == LOCK_ATTEMPTS || is_alive(pid) {
+            return Ok(Err(pid));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(Err(0))
+}
+
+/// Whether a process of that id exists; unknown ids count as alive, so that nobody waits for nothing.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
 /// Writes a file of mode 0600, whole or not at all, and on disk when it returns.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), StateDirError> {
     let mut temporary = path.as_os_str().to_owned();
@@ -243,7 +271,7 @@ fn is_empty(path: &Path) -> Result<bool, StateDirError> {
 }
 
 /// What a state directory holds.
-const OUR_NAMES: &[&str] = &["config.toml", "host-id", "host.log", "host.sock", "lock", MANIFEST, "store"];
+const OUR_NAMES: &[&str] = &["config.toml", "host-id", "host.log", "host.log.1", "host.sock", "lock", MANIFEST, "store"];
 
 /// Whether closing a directory to others can hurt nobody: it holds only what a host puts there, if anything.
 fn ours_alone(path: &Path) -> Result<bool, StateDirError> {

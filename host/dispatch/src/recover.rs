@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lanyard_ports::journal::{CallPhase, CallRecord, JournalError, Replay, Write};
+use lanyard_protocol::Timestamp;
 use lanyard_protocol::envelope::{BoundedContext, Component, Severity};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{EventBody, ToolCompleted};
@@ -61,7 +62,12 @@ async fn started(parts: &Arc<RouterParts>, record: CallRecord) -> Result<Interru
         Replay::Opaque => return unknown(parts, record, "the host stopped while it ran").await,
         Replay::FileWrite { path, pre, post } => (path, pre, post),
     };
-    let found = tokio::task::spawn_blocking(move || hash_now(&path)).await;
+    let started_at = parts.facts.started_at;
+    let look = move || {
+        remove_leftovers(&path, started_at);
+        hash_now(&path)
+    };
+    let found = tokio::task::spawn_blocking(look).await;
     let found = match found {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return unknown(parts, record, &format!("the file cannot be read: {error}")).await,
@@ -74,6 +80,27 @@ async fn started(parts: &Arc<RouterParts>, record: CallRecord) -> Result<Interru
         return Ok(Interrupted::Again(CallPhase::Started));
     }
     unknown(parts, record, "the file is neither as it was before nor as the call would have left it").await
+}
+
+/// Deletes the temporary files a killed host left beside a file it was writing (`lanyard-tools`, `ground::replace`):
+/// regular files of exactly that name pattern, older than this host. What cannot be deleted stays; it is only untidy.
+fn remove_leftovers(path: &Path, started_at: Timestamp) {
+    let Some(entries) = path.parent().and_then(|dir| std::fs::read_dir(dir).ok()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let middle = name.to_str().and_then(|n| n.strip_prefix(".lanyard-")?.strip_suffix(".tmp"));
+        let ours = middle.is_some_and(|m| m.len() == 16 && m.bytes().all(|b| b.is_ascii_hexdigit()));
+        if ours && is_older(&entry, started_at) && let Err(error) = std::fs::remove_file(entry.path()) {
+            tracing::debug!(%error, file = %entry.path().display(), "a temporary file stays");
+        }
+    }
+}
+
+fn is_older(entry: &std::fs::DirEntry, than: Timestamp) -> bool {
+    let Ok(meta) = entry.metadata() else { return false };
+    let changed = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    let millis = changed.and_then(|since| i64::try_from(since.as_millis()).ok());
+    meta.is_file() && millis.is_some_and(|millis| millis < than.as_millis())
 }
 
 /// Hex SHA-256 of a regular file; `None` when there is none. Links are not followed: a link in the file's place is
@@ -148,4 +175,28 @@ async fn finish(
     let record = CallRecord { phase, completed: Some(completed), ..record };
     parts.journal.commit(vec![Write::Call(Box::new(record)), event, audit]).await?;
     Ok(Interrupted::Over(Box::new(result)))
+}
+
+#[cfg(test)]
+mod tests {
+    use lanyard_protocol::Timestamp;
+
+    use super::remove_leftovers;
+
+    #[test]
+    fn only_a_dead_hosts_own_temporary_files_are_deleted() {
+        let dir = std::env::temp_dir().join(format!("lanyard-leftovers-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join(".lanyard-0123456789abcdee.tmp")).unwrap();
+        for name in [".lanyard-0123456789abcdef.tmp", ".lanyard-notours.tmp", "kept.txt"] {
+            std::fs::write(dir.join(name), "x").unwrap();
+        }
+        let file = dir.join("kept.txt");
+        remove_leftovers(&file, Timestamp::from_millis(1_000));
+        assert!(dir.join(".lanyard-0123456789abcdef.tmp").exists(), "younger than the host: in use");
+        remove_leftovers(&file, Timestamp::now().plus_millis(60_000));
+        let mut left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".lanyard-0123456789abcdee.tmp", ".lanyard-notours.tmp", "kept.txt"]);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

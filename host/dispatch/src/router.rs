@@ -14,6 +14,7 @@ use lanyard_ports::journal::{ArtifactStore, CallPhase, Journal, JournalError, Wr
 use lanyard_ports::router::{PreparedCall, TaskTerms, ToolRouter};
 use lanyard_ports::sink::DeltaSink;
 use lanyard_ports::source::{Clock, IdSource};
+use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::{ApprovalAnswer, Decision, RiskLevel};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{ApprovalResolved, EventBody, PolicyDecided, PolicyVerdict, ToolRequested};
@@ -39,6 +40,8 @@ pub struct HostFacts {
     pub unconfined: Unconfined,
     /// Seconds a question waits.
     pub approval_seconds: u32,
+    /// When it started; what is older and half-written is an earlier host's.
+    pub started_at: Timestamp,
 }
 
 /// What a session's router is made of.

@@ -4,6 +4,8 @@
 //! type or field is covered without being named here. After an intended change run
 //! `LANYARD_BLESS=1 cargo test -p lanyard-tests --test contract` and look at the difference.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this file is a test")]
+
 mod reference;
 mod sampler;
 
