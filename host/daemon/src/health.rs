@@ -53,10 +53,12 @@ fn check(name: &str, status: HealthStatus, message: String, action: Option<&str>
 }
 
 fn check_model(model: &ModelInfo, last_task: Option<&TaskSummary>) -> HealthCheck {
-    let unreachable = last_task.and_then(|task| task.error.as_ref()).filter(|e| e.code == ErrorCode::LlmUnavailable);
+    let unreachable =
+        last_task.and_then(|task| task.error.as_ref()).filter(|e| e.code == ErrorCode::LlmUnavailable);
     if let Some(error) = unreachable {
         let message = format!("The last task failed because the model did not answer: {}", error.message);
-        let action = "Check that the gateway runs and that endpoint, token and model name are right; then try a task.";
+        let action =
+            "Check that the gateway runs and that endpoint, token and model name are right; then try a task.";
         return check("model", HealthStatus::Bad, message, Some(action));
     }
     if model.demo {

@@ -271,7 +271,8 @@ fn is_empty(path: &Path) -> Result<bool, StateDirError> {
 }
 
 /// What a state directory holds.
-const OUR_NAMES: &[&str] = &["config.toml", "host-id", "host.log", "host.log.1", "host.sock", "lock", MANIFEST, "store"];
+const OUR_NAMES: &[&str] =
+    &["config.toml", "host-id", "host.log", "host.log.1", "host.sock", "lock", MANIFEST, "store"];
 
 /// Whether closing a directory to others can hurt nobody: it holds only what a host puts there, if anything.
 fn ours_alone(path: &Path) -> Result<bool, StateDirError> {

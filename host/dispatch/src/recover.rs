@@ -90,7 +90,10 @@ fn remove_leftovers(path: &Path, started_at: Timestamp) {
         let name = entry.file_name();
         let middle = name.to_str().and_then(|n| n.strip_prefix(".lanyard-")?.strip_suffix(".tmp"));
         let ours = middle.is_some_and(|m| m.len() == 16 && m.bytes().all(|b| b.is_ascii_hexdigit()));
-        if ours && is_older(&entry, started_at) && let Err(error) = std::fs::remove_file(entry.path()) {
+        if ours
+            && is_older(&entry, started_at)
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
             tracing::debug!(%error, file = %entry.path().display(), "a temporary file stays");
         }
     }

@@ -103,7 +103,9 @@ pub(crate) async fn handle(
 pub(crate) fn store_error(error: JournalError) -> WireError {
     let code = match &error {
         JournalError::Full(_) => ErrorCode::StorageFull,
-        JournalError::NotFound(_) | JournalError::Refused(_) | JournalError::Repeated(_) => ErrorCode::InvalidRequest,
+        JournalError::NotFound(_) | JournalError::Refused(_) | JournalError::Repeated(_) => {
+            ErrorCode::InvalidRequest
+        }
         JournalError::Poisoned(_) | JournalError::Corrupt(_) => ErrorCode::InternalError,
     };
     if code == ErrorCode::InternalError {

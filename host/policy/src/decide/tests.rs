@@ -9,7 +9,8 @@ use lanyard_protocol::{
 use proptest::prelude::*;
 
 use super::{
-    DenialReason, Unconfined, Verdict, commands_may_use_network, permit_model, permit_planning, programs_may_run,
+    DenialReason, Unconfined, Verdict, commands_may_use_network, permit_model, permit_planning,
+    programs_may_run,
 };
 use crate::{
     demand::{Demand, Exec, PlannedCall},
@@ -331,7 +332,8 @@ fn what_can_only_be_denied_is_not_even_planned() {
     let now = Timestamp::from_millis(1);
     let local = layers(vec![local()]);
     assert_eq!(permit_planning(&local, &[Capability::FileRead, Capability::ShellExec], now), Ok(()));
-    let denial = permit_planning(&local, &[Capability::FileRead, Capability::BackendToolInvoke], now).unwrap_err();
+    let denial =
+        permit_planning(&local, &[Capability::FileRead, Capability::BackendToolInvoke], now).unwrap_err();
     assert_eq!(denial.reason, DenialReason::CapabilityMissing(Capability::BackendToolInvoke));
     let late = local.expires_at();
     assert!(matches!(permit_planning(&local, &[], late).unwrap_err().reason, DenialReason::Expired(_)));
