@@ -2,12 +2,15 @@
 
 use lanyard_protocol::{
     approval::{ApprovalDetail, ApprovalRequest, OtherDetail, RiskLevel},
-    policy::Remember,
+    policy::{Capability, Remember},
     session::ApprovalMode,
 };
 
 use super::{DenialReason, Verdict, tests::*};
-use crate::{demand::Demand, testing::*};
+use crate::{
+    demand::{Demand, Exec},
+    testing::*,
+};
 
 fn request_of(demand: Demand) -> ApprovalRequest {
     let ask = asked(World::new().decide(&layers(vec![local()]), call(demand)));
@@ -93,4 +96,113 @@ fn what_is_only_asked_about_is_still_waived_by_whoever_switched_questions_off() 
     let world = World::mode(ApprovalMode::Never);
     let demand = fed("tar cf a b", &[("A", "1")], Some("x"));
     assert!(matches!(world.decide(&layers(vec![local()]), call(demand)), Verdict::Allowed(_)));
+}
+
+#[test]
+fn redirects_write_files_however_harmless_the_program_is() {
+    for (text, files) in [
+        ("echo x > README.md", "README.md"),
+        ("sort a > b", "b"),
+        ("echo x >> README.md", "README.md"),
+        ("ls; cat a 2> log > out", "log, out"),
+        ("timeout 5 ls > out", "out"),
+        ("sh -c 'echo x > out'", "out"),
+        ("cd src && ls > a", "a"),
+        ("sh -c 'ls > a; ls > b; ls > c; ls > d'", "a, b, c and 1 more"),
+    ] {
+        let request = request_of(shell(text));
+        let found = (request.risk_level, request.max_remember);
+        assert_eq!(found, (RiskLevel::Medium, Remember::Session), "{text}: {:?}", request.reasons);
+        assert_eq!(request.reasons[0], format!("It writes to {files}."), "{text}");
+        assert!(!says(&request, "only reads"), "{text}: {:?}", request.reasons);
+    }
+    for text in ["ls > /dev/null", "ls 2>&1", "cat < a", "ls 2>/dev/null | head"] {
+        let request = request_of(shell(text));
+        assert_eq!((request.risk_level, request.max_remember), (RiskLevel::Low, Remember::Always), "{text}");
+        assert!(!says(&request, "It writes"), "{text}: {:?}", request.reasons);
+    }
+    // A higher risk keeps its own sentence; the memory is limited all the same.
+    let request = request_of(shell("rm -r x > log"));
+    assert_eq!((request.risk_level, request.max_remember), (RiskLevel::Critical, Remember::Session));
+    // Standard input that only ends in a file is no more than the file.
+    let request = request_of(fed("cat > out", &[], Some("x")));
+    assert_eq!((request.risk_level, request.max_remember), (RiskLevel::Medium, Remember::Session));
+}
+
+#[test]
+fn what_is_sent_is_spoken_of_only_where_something_can_be_sent() {
+    let request = |text: &str, network| {
+        let Demand::Exec(exec) = shell(text) else { unreachable!() };
+        request_of(Demand::Exec(Exec { network, ..exec }))
+    };
+    const SENDS: &str = "What it sends";
+    const MAY: &str = "It may use the network.";
+    for text in ["ls", "cat a | wc -l", "ls > out", "cargo test"] {
+        let offline = request(text, false);
+        assert!(!says(&offline, SENDS) && !says(&offline, "network"), "{text}: {:?}", offline.reasons);
+        assert!(!says(&offline, "diff"), "{text}: {:?}", offline.reasons);
+    }
+    for text in ["ls", "cat a | wc -l"] {
+        let online = request(text, true);
+        assert!(!says(&online, SENDS), "{text}: {:?}", online.reasons);
+        assert_eq!(online.reasons.iter().filter(|reason| *reason == MAY).count(), 1, "{text}");
+    }
+    for text in ["cargo test", "curl https://example.com", "ls $(id)", "echo x > out"] {
+        let online = request(text, true);
+        assert!(says(&online, SENDS) && !says(&online, MAY), "{text}: {:?}", online.reasons);
+    }
+    // Whoever demands to be asked is heard in their own words.
+    let mut strict = local();
+    for rule in &mut strict.approval_rules {
+        rule.must_ask = true;
+    }
+    let Demand::Exec(exec) = shell("ls") else { unreachable!() };
+    let online = Demand::Exec(Exec { network: true, ..exec });
+    let ask = asked(World::new().decide(&layers(vec![strict]), call(online)));
+    assert!(ask.must_ask() && ask.reasons().iter().any(|reason| reason.contains(SENDS)));
+}
+
+#[test]
+fn questions_of_the_host_have_titles_of_their_own() {
+    for (demand, title) in [
+        (read("/home/mia/app/.env"), "Read a file that may hold secrets?"),
+        (write("/home/mia/app/.envrc"), "Change a file that programs run or obey by themselves?"),
+        (
+            Demand::DeletePath("/home/mia/app/.vscode/tasks.json".into()),
+            "Delete a file that programs run or obey by themselves?",
+        ),
+        (write("/home/mia/app/a"), "Change a file?"),
+        (shell("cat .env"), "Run a command?"),
+        (shell("mv x .envrc"), "Run a command?"),
+    ] {
+        assert_eq!(request_of(demand.clone()).title, title, "{demand:?}");
+    }
+    let everywhere = |name| free_with(name, |grant| grant.allowed_paths = Some(vec!["/".into()]));
+    for (bundle, demand, title) in [
+        (everywhere(Capability::FileWrite), write("/etc/hosts"), "Change a file of the operating system?"),
+        (everywhere(Capability::FileRead), read("/home/mia/.ssh/id"), "Read a file that may hold secrets?"),
+        (free(|_| ()), shell("cat .env"), "Run a command?"),
+    ] {
+        let ask = asked(World::new().decide(&layers(vec![bundle]), call(demand.clone())));
+        let detail = ApprovalDetail::Other(OtherDetail { text: String::new() });
+        assert_eq!(ask.request("x", detail, now(), now()).title, title, "{demand:?}");
+    }
+}
+
+#[test]
+fn what_is_remembered_is_said_with_directory_and_files() {
+    assert_eq!(
+        request_of(shell("ls")).remember_scope,
+        "exactly this call of Tool: x, in /home/mia/app, with the same program and file contents"
+    );
+    let scope = |planned| {
+        let ask = asked(World::new().decide(&layers(vec![local()]), planned));
+        let detail = ApprovalDetail::Other(OtherDetail { text: String::new() });
+        ask.request("x", detail, now(), now()).remember_scope
+    };
+    let file = "/home/mia/app/a";
+    assert!(
+        scope(call_with(write(file), vec![content(file, "aa")])).ends_with("x, with the same file contents")
+    );
+    assert_eq!(scope(call(http("https://example.com/"))), "exactly this call of Tool: x");
 }

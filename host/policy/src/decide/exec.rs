@@ -9,12 +9,15 @@ use super::{Denial, DenialReason, Findings, HOST_LAYER, Question, Terms, Unconfi
 use crate::{
     demand::Exec,
     layer::{Grant, Layers},
-    path::{Access, HostPath, Protection, protection},
+    path::{Access, Concern, HostPath, Protection, protection},
     reading::{NamedPath, ReadCommand, Reading, Usage},
     shell, visible,
 };
 
 pub(super) const EXEC: Capability = Capability::ShellExec;
+
+/// The longest memory of an answer about a command that writes files, as for the file tools.
+const WRITES_REMEMBERED: Remember = Remember::Session;
 
 /// Longest command shown in a refusal or reason.
 const SHOWN_CHARS: usize = 200;
@@ -54,8 +57,11 @@ impl Judge<'_> {
                 }
             }
         }
+        if reading.writes_files() {
+            findings.remember_at_most(WRITES_REMEMBERED);
+        }
         if exec.network {
-            self.network(risk.level, findings)?;
+            self.network(reading, risk.level, findings)?;
         }
         if let Some(oddity) = reading.oddity() {
             self.question(RiskLevel::High, false, sentence(oddity), findings);
@@ -88,12 +94,13 @@ impl Judge<'_> {
             must,
             level,
             reason,
+            title: None,
             rule: None,
             longest,
         });
     }
 
-    fn network(&self, level: RiskLevel, findings: &mut Findings) -> Result<(), Denial> {
+    fn network(&self, reading: &Reading, level: RiskLevel, findings: &mut Findings) -> Result<(), Denial> {
         let capability = Capability::NetworkHttp;
         if !self.terms.options.allow_network {
             return Err(self.deny(capability, DenialReason::NoNetwork));
@@ -104,7 +111,9 @@ impl Judge<'_> {
                 return Err(self.deny(capability, DenialReason::NoNetworkForCommands));
             }
             granted = true;
-            findings.apply(self.layer, grant, level);
+            // The rule's own words are about requests; a command that only reads has nothing to send.
+            let instead = reading.only_reads().then_some("It may use the network.");
+            findings.apply_saying(self.layer, grant, level, instead);
         }
         if granted { Ok(()) } else { Err(self.deny(capability, DenialReason::NoNetworkForCommands)) }
     }
@@ -163,8 +172,8 @@ impl Judge<'_> {
             return Err(self.deny(EXEC, DenialReason::Blocked(cwd.to_string())));
         }
         match protection(cwd, Access::Read, self.terms.places) {
-            Some(Protection::Deny(why)) => {
-                let reason = DenialReason::Protected { path: cwd.to_string(), why };
+            Some(Protection::Deny(concern)) => {
+                let reason = DenialReason::Protected { path: cwd.to_string(), why: concern.why() };
                 Err(Denial { layer: HOST_LAYER, capability: Some(EXEC), reason })
             }
             _ => Ok(()),
@@ -233,7 +242,7 @@ impl Judge<'_> {
 fn exec_protection(path: &HostPath, usage: Usage, terms: &Terms<'_>) -> Option<Protection> {
     let read = protection(path, Access::Read, terms.places);
     if path.is_kernel_interface() {
-        return Some(Protection::Ask(RiskLevel::High, "it is an interface of the kernel"));
+        return Some(Protection::Ask(RiskLevel::High, Concern::KernelInterface));
     }
     match (usage, read) {
         (_, Some(Protection::Deny(why))) => Some(Protection::Deny(why)),

@@ -18,6 +18,8 @@ pub(crate) struct Question {
     pub(crate) level: RiskLevel,
     /// Why it is asked, a sentence.
     pub(crate) reason: String,
+    /// The title of a question of the host itself about something particular.
+    pub(crate) title: Option<&'static str>,
     pub(crate) rule: Option<ApprovalRule>,
     /// The longest memory an answer may have.
     pub(crate) longest: Remember,
@@ -55,11 +57,25 @@ pub(crate) struct Findings {
     pub(crate) limits: Limits,
     /// The highest risk of what was judged, with its sentence.
     pub(crate) risk: Option<(RiskLevel, String)>,
+    /// The longest memory an answer may have, whatever the questions say.
+    pub(crate) at_most: Option<Remember>,
 }
 
 impl Findings {
     /// Records a grant that applies: its limits, and its question if it asks.
     pub(super) fn apply(&mut self, layer: &Layer, grant: &Grant, level: RiskLevel) {
+        self.apply_saying(layer, grant, level, None);
+    }
+
+    /// As [`Findings::apply`], with another reason than the rule's description; that of a rule that must be asked
+    /// stays.
+    pub(super) fn apply_saying(
+        &mut self,
+        layer: &Layer,
+        grant: &Grant,
+        level: RiskLevel,
+        instead: Option<&'static str>,
+    ) {
         let limits = &grant.limits;
         let known = &mut self.limits;
         known.max_file_size_bytes = smaller(known.max_file_size_bytes, limits.max_file_size_bytes);
@@ -70,15 +86,18 @@ impl Findings {
             return;
         }
         let rule = layer.rule(grant).cloned();
+        let must = rule.as_ref().is_some_and(|rule| rule.must_ask);
         self.ask(Question {
             layer: layer.name(),
             capability: grant.capability,
-            must: rule.as_ref().is_some_and(|rule| rule.must_ask),
+            must,
             level,
-            reason: match &rule {
-                Some(rule) if !rule.description.is_empty() => rule.description.clone(),
+            reason: match (&rule, instead) {
+                (_, Some(instead)) if !must => instead.to_owned(),
+                (Some(rule), _) if !rule.description.is_empty() => rule.description.clone(),
                 _ => format!("Policy asks before {}.", grant.capability),
             },
+            title: None,
             longest: rule.as_ref().map_or(Remember::Session, |rule| rule.max_remember),
             rule,
         });
@@ -98,6 +117,11 @@ impl Findings {
         }
     }
 
+    /// Limits the memory of an answer, without asking about anything by itself.
+    pub(super) fn remember_at_most(&mut self, longest: Remember) {
+        self.at_most = smaller(self.at_most, Some(longest));
+    }
+
     /// Records a risk; the highest counts, the first of equals.
     pub(super) fn note_risk(&mut self, level: RiskLevel, sentence: impl FnOnce() -> String) {
         if self.risk.as_ref().is_none_or(|(known, _)| level > *known) {
@@ -114,6 +138,7 @@ impl Findings {
             must: true,
             level,
             reason: String::from("This task asks about every change."),
+            title: None,
             rule: None,
             longest: Remember::Once,
         });

@@ -69,6 +69,7 @@ impl Judge<'_> {
             must: true,
             level: RiskLevel::High,
             reason: format!("It pushes into {path} on this machine, and that repository's hooks run."),
+            title: Some("Push into a repository on this machine?"),
             rule: None,
             longest: Remember::Once,
         });

@@ -214,22 +214,31 @@ impl Judge<'_> {
         found: Option<Protection>,
         findings: &mut Findings,
     ) -> Result<(), Denial> {
-        let (must, level, why) = match found {
+        let (must, level, concern) = match found {
             None => return Ok(()),
-            Some(Protection::Deny(why)) => {
-                let reason = DenialReason::Protected { path: path.to_string(), why };
+            Some(Protection::Deny(concern)) => {
+                let reason = DenialReason::Protected { path: path.to_string(), why: concern.why() };
                 return Err(Denial { layer: HOST_LAYER, capability: Some(capability), reason });
             }
-            Some(Protection::MustAsk(level, why)) => (true, level, why),
-            Some(Protection::Ask(level, why)) => (false, level, why),
+            Some(Protection::MustAsk(level, concern)) => (true, level, concern),
+            Some(Protection::Ask(level, concern)) => (false, level, concern),
         };
-        findings.note_risk(level, || format!("{path}: {why}."));
+        // A command does more than touch this path: its question keeps the title of commands.
+        let access = match capability {
+            Capability::FileRead => Some(Access::Read),
+            Capability::FileWrite => Some(Access::Write),
+            Capability::FileDelete => Some(Access::Delete),
+            _ => None,
+        };
+        let reason = format!("{path}: {}.", concern.why());
+        findings.note_risk(level, || reason.clone());
         findings.ask(Question {
             layer: HOST_LAYER,
             capability,
             must,
             level,
-            reason: format!("{path}: {why}."),
+            reason,
+            title: access.map(|access| concern.title(access)),
             rule: None,
             longest: if must { Remember::Once } else { Remember::Session },
         });

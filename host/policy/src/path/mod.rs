@@ -5,6 +5,7 @@
 //! judged. The forms that make two spellings of one file possible on some system (6-security.md, items 6 to 8) are
 //! refused on every system: a workspace travels between systems, and no honest call needs them.
 
+mod concern;
 mod fold;
 mod protected;
 
@@ -15,6 +16,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub use concern::Concern;
 pub use fold::FoldedPath;
 pub use protected::{Access, Places, Protection, protection};
 

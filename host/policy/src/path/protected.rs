@@ -16,7 +16,7 @@
 
 use lanyard_protocol::approval::RiskLevel;
 
-use super::{FoldedPath, HostPath};
+use super::{Concern, FoldedPath, HostPath};
 
 /// What is done to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +45,11 @@ impl Places {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// Refused whatever policy and people say.
-    Deny(&'static str),
+    Deny(Concern),
     /// A person must answer, even where questions are switched off.
-    MustAsk(RiskLevel, &'static str),
+    MustAsk(RiskLevel, Concern),
     /// Asked where questions are asked.
-    Ask(RiskLevel, &'static str),
+    Ask(RiskLevel, Concern),
 }
 
 /// Directories whose content is obeyed by an editor, an agent or a version-control tool.
@@ -232,23 +232,23 @@ pub fn protection(path: &HostPath, access: Access, places: &Places) -> Option<Pr
 
 fn of_the_machine(path: &FoldedPath, access: Access, places: &Places) -> Option<Protection> {
     if places.host.iter().any(|own| path.is_within(own)) {
-        return Some(Protection::Deny("it belongs to the host itself"));
+        return Some(Protection::Deny(Concern::OwnFiles));
     }
     if is_kernel(path) {
-        return Some(Protection::Deny("it is an interface of the kernel, not a file"));
+        return Some(Protection::Deny(Concern::KernelInterface));
     }
     if access == Access::Read {
         return None;
     }
     // Replacing or deleting a directory takes what lies in it along.
     if places.host.iter().any(|own| own.is_within(path)) || places.home.is_within(path) {
-        return Some(Protection::Deny("the home directory or the host's own files lie in it"));
+        return Some(Protection::Deny(Concern::HoldsHome));
     }
     let names: Vec<&str> = path.components().collect();
     SYSTEM
         .iter()
         .any(|top| starts_with(&names, top))
-        .then_some(Protection::MustAsk(RiskLevel::Critical, "it belongs to the operating system"))
+        .then_some(Protection::MustAsk(RiskLevel::Critical, Concern::System))
 }
 
 /// Shared memory is the one directory of files below `/dev`.
@@ -261,17 +261,15 @@ fn in_home(below: &[&str], access: Access) -> Option<Protection> {
     let listed = |table: &[&str]| table.iter().any(|entry| starts_with(below, entry));
     let secret = listed(HOME_SECRETS);
     if access == Access::Read {
-        return secret
-            .then_some(Protection::MustAsk(RiskLevel::Critical, "it holds the owner's credentials"));
+        return secret.then_some(Protection::MustAsk(RiskLevel::Critical, Concern::OwnersCredentials));
     }
     if secret {
-        return Some(Protection::Deny("it holds the owner's credentials"));
+        return Some(Protection::Deny(Concern::OwnersCredentials));
     }
     let first = below.first()?;
     let obeyed = OBEYED_DIRECTORIES.contains(first)
         || (below.len() == 1 && (LOGIN_FILES.contains(first) || OBEYED_FILES.contains(first)));
-    (obeyed || listed(HOME_OBEYED))
-        .then_some(Protection::Deny("programs run or obey it for the owner without asking"))
+    (obeyed || listed(HOME_OBEYED)).then_some(Protection::Deny(Concern::ObeyedForOwner))
 }
 
 fn in_a_project(path: &FoldedPath, access: Access) -> Option<Protection> {
@@ -279,17 +277,17 @@ fn in_a_project(path: &FoldedPath, access: Access) -> Option<Protection> {
     if access == Access::Read {
         let env = (last == ".env" || last.starts_with(".env."))
             && ![".env.example", ".env.sample", ".env.template"].contains(&last);
-        return env.then_some(Protection::Ask(RiskLevel::Medium, "files of this name hold credentials"));
+        return env.then_some(Protection::Ask(RiskLevel::Medium, Concern::CredentialsByName));
     }
     if path.components().any(|name| name == ".git") {
-        return Some(Protection::Deny("it is internal to git: use the git tools"));
+        return Some(Protection::Deny(Concern::GitInternal));
     }
     let obeyed = path.components().any(|name| OBEYED_DIRECTORIES.contains(&name))
         || OBEYED_FILES.contains(&last)
         || LOGIN_FILES.contains(&last)
         || last.ends_with(".code-workspace")
         || last.ends_with(".pth");
-    obeyed.then_some(Protection::MustAsk(RiskLevel::High, "programs run or obey this file without asking"))
+    obeyed.then_some(Protection::MustAsk(RiskLevel::High, Concern::Obeyed))
 }
 
 /// Whether `names` begins with the slash-separated names of `entry`.

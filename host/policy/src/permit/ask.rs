@@ -9,11 +9,11 @@ use lanyard_protocol::{
 };
 use thiserror::Error;
 
-use super::{Basis, Permitted};
+use super::{Basis, Permitted, title::plain_title};
 use crate::{
     approval::{ApprovalGrant, Binding, Entitlement, fingerprint, rule_applies, visible_detail},
     decide::{Denial, DenialReason, Findings, HOST_LAYER, Limits, Terms},
-    demand::PlannedCall,
+    demand::{Demand, PlannedCall},
     layer::Layers,
     visible,
 };
@@ -35,6 +35,7 @@ pub struct Ask {
     limits: Limits,
     capability: Capability,
     layer: &'static str,
+    title: String,
     rule: Option<ApprovalRule>,
     must_ask: bool,
     entitlement: Entitlement,
@@ -62,7 +63,7 @@ impl Ask {
         terms: &Terms<'_>,
     ) -> Result<Self, Denial> {
         let binding = Binding::of(&call, terms.host, &terms.initiator.id, layers);
-        let Findings { questions, limits, risk } = findings;
+        let Findings { questions, limits, risk, at_most } = findings;
         // The strictest question leads: it names the layer, the rule and the title.
         let lead = questions.iter().reduce(|a, b| if (b.must, b.level) > (a.must, a.level) { b } else { a });
         let nobody = |_| Denial { layer: HOST_LAYER, capability: None, reason: DenialReason::NobodyToAsk };
@@ -75,6 +76,12 @@ impl Ask {
             Some(lead)
         } else {
             questions.iter().find(|other| other.rule.is_some())
+        };
+        let rule = ruled.and_then(|question| question.rule.clone());
+        let title = match (lead.title, &rule) {
+            (Some(title), _) => title.to_owned(),
+            (None, Some(rule)) => rule.title.clone(),
+            (None, None) => plain_title(lead.capability).to_owned(),
         };
         let mut reasons: Vec<String> = Vec::new();
         for reason in
@@ -99,10 +106,16 @@ impl Ask {
             limits,
             capability: lead.capability,
             layer: lead.layer,
-            rule: ruled.and_then(|question| question.rule.clone()),
+            title,
+            rule,
             must_ask: questions.iter().any(|question| question.must),
             entitlement: Entitlement::new(approvers, terms.initiator.id.clone()),
-            max_remember: questions.iter().map(|question| question.longest).min().unwrap_or(Remember::Once),
+            max_remember: questions
+                .iter()
+                .map(|question| question.longest)
+                .chain(at_most)
+                .min()
+                .unwrap_or(Remember::Once),
             risk_level: level.unwrap_or(RiskLevel::High),
             reasons,
             sandbox: terms.sandbox,
@@ -158,10 +171,6 @@ impl Ask {
         deadline: Timestamp,
     ) -> ApprovalRequest {
         let request = self.call.request();
-        let title = self
-            .rule
-            .as_ref()
-            .map_or_else(|| format!("Allow {}?", self.capability), |rule| rule.title.clone());
         let summary = visible::clipped_line(summary, MAX_LINE_CHARS);
         ApprovalRequest {
             approval_id: self.approval_id.clone(),
@@ -172,10 +181,11 @@ impl Ask {
             tool_call_id: request.tool_call_id.clone(),
             tool_name: visible::clipped_line(&request.tool_name, MAX_LINE_CHARS),
             capability: self.capability,
-            title: visible::clipped_line(&title, MAX_LINE_CHARS),
+            title: visible::clipped_line(&self.title, MAX_LINE_CHARS),
             remember_scope: format!(
-                "exactly this call of {}: {summary}",
-                visible::clipped_line(&request.tool_name, 80)
+                "exactly this call of {}: {summary}{}",
+                visible::clipped_line(&request.tool_name, 80),
+                self.covered()
             ),
             action_summary: summary,
             risk_level: self.risk_level,
@@ -190,6 +200,21 @@ impl Ask {
             requested_at,
             deadline,
             policy_epoch: self.policy_epoch,
+        }
+    }
+
+    /// What a remembered answer covers besides the words of the call; what [`fingerprint`] takes in.
+    fn covered(&self) -> String {
+        let cwd = self.call.demands().iter().find_map(|demand| match demand {
+            Demand::Exec(exec) => Some(visible::clipped_line(&exec.cwd.to_string_lossy(), MAX_LINE_CHARS)),
+            _ => None,
+        });
+        match cwd {
+            Some(cwd) => {
+                format!(", in {cwd}, with the same program and file contents")
+            }
+            None if self.call.contents().is_empty() => String::new(),
+            None => String::from(", with the same file contents"),
         }
     }
 

@@ -5,6 +5,7 @@
 //! a remembered rule that covers exactly it.
 
 mod ask;
+mod title;
 
 use lanyard_protocol::{
     id::{ApprovalId, PrincipalId, RuleId},

@@ -86,7 +86,7 @@ fn stdin(text: Option<&str>, reading: &Reading) -> Option<Input> {
         let sentence = format!("its standard input is run as code by `{}`", named(&command.argv));
         return Some(Input { sentence, decides: true });
     }
-    let command = commands().find(|command| !command.assessment.reads_only)?;
+    let command = commands().find(|command| !command.passes_input_on)?;
     let sentence = format!("its standard input goes to `{}`, which may act on it", named(&command.argv));
     Some(Input { sentence, decides: false })
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ReadCommand, Reading, candidates};
+use super::{ReadCommand, Reading, command::candidates};
 use crate::path::HostPath;
 
 /// A text that may name a file.

@@ -1,36 +1,25 @@
 //! What a demand to run programs amounts to: every command in it, where each runs, which paths it names.
 
+mod command;
 mod inputs;
 mod mentions;
 
 use lanyard_protocol::approval::RiskLevel;
 
 use crate::{
-    commands::{Assessment, Risk, assess_all},
+    commands::{Assessment, Risk},
     demand::{Exec, Program},
-    path::{HostPath, PathFault},
-    shell::{self, Joiner, Opaque, Redirect, RedirectTarget, SimpleCommand},
+    path::HostPath,
+    shell::{self, Joiner, Opaque, SimpleCommand},
     visible,
 };
 
+use command::read_command;
 pub(crate) use inputs::Input;
 pub use mentions::Mention;
 
 /// Longest argument vector that is looked at, all words together.
 const MAX_ARGV_BYTES: usize = 64 * 1024;
-
-/// Devices that hold nothing and are named all the time.
-const HARMLESS_DEVICES: &[&str] = &[
-    "/dev/full",
-    "/dev/null",
-    "/dev/random",
-    "/dev/stderr",
-    "/dev/stdin",
-    "/dev/stdout",
-    "/dev/tty",
-    "/dev/urandom",
-    "/dev/zero",
-];
 
 /// A demand to run programs, read.
 #[derive(Clone, Debug)]
@@ -55,6 +44,10 @@ pub(crate) struct ReadCommand {
     pub(crate) paths: Vec<NamedPath>,
     /// Files its redirects read; those that nested texts name are in the assessment.
     pub(crate) read: Vec<String>,
+    /// It takes its standard input for text and does nothing else with it, wherever a redirect puts it.
+    pub(crate) passes_input_on: bool,
+    /// Files it writes by redirects and options that are known, as written; devices that hold nothing not counted.
+    pub(crate) written: Vec<String>,
     /// A word that climbs or hides so that it cannot be told where it leads.
     pub(crate) unclear_path: Option<String>,
 }
@@ -171,6 +164,16 @@ impl Reading {
         })
     }
 
+    /// Whether any command is known to write files.
+    pub(crate) fn writes_files(&self) -> bool {
+        self.commands.iter().any(|command| !command.written.is_empty())
+    }
+
+    /// Whether every command is known to change nothing.
+    pub(crate) fn only_reads(&self) -> bool {
+        self.opaque.is_none() && self.commands.iter().all(|command| command.assessment.reads_only)
+    }
+
     pub(crate) fn commands(&self) -> &[ReadCommand] {
         &self.commands
     }
@@ -207,90 +210,4 @@ fn enter_directories<'p>(plan: &'p [SimpleCommand], cwd: &HostPath) -> (HostPath
         rest = tail;
     }
     (here, rest)
-}
-
-fn read_command(argv: &[String], redirects: &[Redirect], cwd: &HostPath) -> Vec<ReadCommand> {
-    let mut commands: Vec<ReadCommand> = assess_all(argv)
-        .into_iter()
-        .map(|assessed| named_paths(assessed.argv, assessed.assessment, cwd))
-        .collect();
-    if let Some(first) = commands.first_mut() {
-        for redirect in redirects {
-            match &redirect.target {
-                RedirectTarget::Read(path) => {
-                    add(first, path, Usage::Reads);
-                    first.read.push(path.clone());
-                }
-                RedirectTarget::Write(path) | RedirectTarget::Append(path) => add(first, path, Usage::Writes),
-                RedirectTarget::Duplicate(_) => {}
-            }
-        }
-    }
-    commands
-}
-
-fn named_paths(argv: Vec<String>, assessment: Assessment, cwd: &HostPath) -> ReadCommand {
-    let usage = if assessment.reads_only { Usage::Reads } else { Usage::Unknown };
-    let mut command = ReadCommand {
-        argv: Vec::new(),
-        cwd: cwd.clone(),
-        paths: Vec::new(),
-        read: Vec::new(),
-        unclear_path: None,
-        assessment,
-    };
-    for (at, word) in argv.iter().enumerate() {
-        // A bare program name is looked up, not opened.
-        if at == 0 && !word.contains('/') {
-            continue;
-        }
-        if command.assessment.writes.contains(word) {
-            continue;
-        }
-        for candidate in candidates(word) {
-            add(&mut command, candidate, if at == 0 { Usage::Reads } else { usage });
-        }
-    }
-    for path in command.assessment.reads.clone() {
-        add(&mut command, &path, Usage::Reads);
-    }
-    for path in command.assessment.writes.clone() {
-        add(&mut command, &path, Usage::Writes);
-    }
-    command.argv = argv;
-    command
-}
-
-/// The parts of a word that a program could take for a path: the whole, what follows `=`, `@` or `file:`, and the
-/// value attached to a short option.
-fn candidates(word: &str) -> Vec<&str> {
-    let mut found = vec![word];
-    if let Some((_, value)) = word.split_once('=') {
-        found.push(value);
-    }
-    if let Some(value) = word.strip_prefix('@') {
-        found.push(value);
-    }
-    if let Some(value) = word.strip_prefix("file:") {
-        found.push(value.trim_start_matches("//"));
-    }
-    if word.starts_with('-') && !word.starts_with("--") && word.len() > 2 && word.is_char_boundary(2) {
-        found.push(&word[2..]);
-    }
-    found
-}
-
-fn add(command: &mut ReadCommand, text: &str, usage: Usage) {
-    match command.cwd.resolve(text) {
-        Ok(path) if HARMLESS_DEVICES.contains(&path.as_str()) => {}
-        Ok(path) => command.paths.push(NamedPath { path, usage }),
-        Err(PathFault::Empty) => {}
-        Err(_) => {
-            // Texts and patterns are no paths; what is absolute or climbs may be one, and is not understood.
-            let leads_away = text.starts_with('/') || text.split('/').any(|name| name == "..");
-            if leads_away || usage == Usage::Writes {
-                command.unclear_path.get_or_insert_with(|| visible::clipped_line(text, 80));
-            }
-        }
-    }
 }
