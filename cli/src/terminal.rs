@@ -111,6 +111,11 @@ impl Terminal {
         self.paint.status(&fits)
     }
 
+    /// Columns of the terminal standard output goes to; `None` where it goes elsewhere.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.stdout_is_terminal.then(|| self.columns())
+    }
+
     fn columns(&self) -> usize {
         let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
         match size {

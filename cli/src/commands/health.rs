@@ -17,7 +17,7 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
     let report = connection.call(Health {}).await?;
     let exit = if report.status == HealthStatus::Bad { Exit::Failed } else { Exit::Completed };
     invocation.show(Response::Health(report.clone()), |terminal| {
-        render::health(terminal.paint, &report, Timestamp::now())
+        render::health(terminal.paint, terminal.width(), &report, Timestamp::now())
     })?;
     Ok(exit)
 }

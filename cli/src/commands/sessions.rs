@@ -103,7 +103,7 @@ async fn list(
         if let (Some(text), true) = (&searched, page.sessions.is_empty()) {
             return format!("No session contains {:?}.\n", render::visible::line(text));
         }
-        let mut shown = render::sessions(terminal.paint, &page.sessions, Timestamp::now());
+        let mut shown = render::sessions(terminal.paint, &page.sessions, terminal.width(), Timestamp::now());
         if page.next_cursor.is_some() {
             shown.push_str(
                 "There are more: --limit N shows up to 1000, `lanyard sessions search TEXT` finds one.\n",
@@ -130,7 +130,7 @@ async fn events(
     given: &str,
 ) -> Result<(), Failure> {
     let session_id = resolve::session(connection, given).await?;
-    let mut timeline = Timeline::new(invocation.terminal.paint, DIFF_LINES);
+    let mut timeline = Timeline::new(invocation.terminal.paint, DIFF_LINES).wide(invocation.terminal.width());
     let mut after = 0;
     loop {
         let page = GetHistory {

@@ -118,7 +118,7 @@ impl<'a> Follower<'a> {
         let diff_lines = if asking == Asking::Nowhere { PASSING_DIFF_LINES } else { ASKED_DIFF_LINES };
         let view = match json {
             true => View::Json,
-            false => View::Pretty(Box::new(Timeline::new(terminal.paint, diff_lines))),
+            false => View::Pretty(Box::new(Timeline::new(terminal.paint, diff_lines).wide(terminal.width()))),
         };
         Self {
             connection,
@@ -255,7 +255,7 @@ impl<'a> Follower<'a> {
             EventBody::ApprovalResolved(_) => "running",
             EventBody::SessionPaused(_) => {
                 let resume = self.invocation.command(&format!("resume {}", self.session));
-                let text = format!("It stands still until: {resume}");
+                let text = format!("If it does not go on by itself: {resume}");
                 self.view.note(&mut self.invocation.terminal, &text)?;
                 "paused"
             }

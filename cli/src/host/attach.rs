@@ -28,7 +28,7 @@ pub(crate) enum HostError {
         source: std::io::Error,
     },
     /// The socket is there and cannot be connected to.
-    #[error("the host's socket {} cannot be reached: {source}", socket.display())]
+    #[error("the host's socket {} cannot be reached: {source}{}", socket.display(), way_out(source))]
     Socket {
         /// The socket.
         socket: PathBuf,
@@ -83,15 +83,26 @@ fn after(detail: &Option<String>) -> String {
     detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default()
 }
 
+/// Whether nobody is there to answer: the leftovers of a host that was killed.
+fn is_left_over(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
+}
+
+fn way_out(error: &std::io::Error) -> &'static str {
+    match is_left_over(error) {
+        true => {
+            "; its host seems to have been killed: start it again with `lanyard up`, nothing acknowledged is lost"
+        }
+        false => "",
+    }
+}
+
 impl HostError {
     /// Whether it means that no host runs, so that starting one would help.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
             HostError::None { .. } => true,
-            // The leftovers of a host that was killed.
-            HostError::Socket { source, .. } => {
-                matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
-            }
+            HostError::Socket { source, .. } => is_left_over(source),
             _ => false,
         }
     }

@@ -7,31 +7,35 @@ use super::paint::{Paint, Tone};
 use super::span::{ago, bytes, millis, plural};
 use super::timeline::model_words;
 use super::visible::line;
+use super::wrap::wrapped;
 
 /// One thing looked at.
-pub(crate) fn check(paint: Paint, check: &HealthCheck) -> String {
+pub(crate) fn check(paint: Paint, width: Option<usize>, check: &HealthCheck) -> String {
     let (tone, mark) = match check.status {
         HealthStatus::Ok => (Tone::Good, "✓"),
         HealthStatus::Degraded => (Tone::Waits, "!"),
         HealthStatus::Bad => (Tone::Bad, "✗"),
     };
-    let mut shown =
-        format!("{} {:<12} {}\n", paint.tone(tone, mark), line(&check.name), line(&check.message));
+    let mut shown = format!("{} {:<12} ", paint.tone(tone, mark), line(&check.name));
+    let room = |taken: usize| width.map(|width| width.saturating_sub(taken));
+    shown.push_str(&wrapped(&line(&check.message), room(15)).join(&format!("\n{:15}", "")));
+    shown.push('\n');
     if let Some(action) = &check.action {
-        shown.push_str(&format!("  {:<12} → {}\n", "", line(action)));
+        let action = wrapped(&line(action), room(17)).join(&format!("\n{:17}", ""));
+        shown.push_str(&format!("{:15}→ {action}\n", ""));
     }
     shown
 }
 
 /// The whole report.
-pub(crate) fn health(paint: Paint, report: &HealthReport, now: Timestamp) -> String {
+pub(crate) fn health(paint: Paint, width: Option<usize>, report: &HealthReport, now: Timestamp) -> String {
     let (tone, word) = match report.status {
         HealthStatus::Ok => (Tone::Good, "The host is well."),
         HealthStatus::Degraded => (Tone::Waits, "The host works, with less than it could."),
         HealthStatus::Bad => (Tone::Bad, "Something does not work."),
     };
     let mut shown = format!("{}\n", paint.tone(tone, word));
-    shown.extend(report.checks.iter().map(|one| check(paint, one)));
+    shown.extend(report.checks.iter().map(|one| check(paint, width, one)));
     let counters = &report.counters;
     let up = millis(report.uptime_seconds.saturating_mul(1_000));
     let memory = report.rss_bytes.map(|rss| format!(" · {} of memory", bytes(rss))).unwrap_or_default();

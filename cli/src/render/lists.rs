@@ -10,9 +10,17 @@ use super::paint::{Paint, Tone, width_of};
 use super::span::{ago, plural};
 use super::timeline::model_words;
 use super::visible::{line, marked_line, short_line};
+use super::wrap::cut;
 
 /// Characters of a name shown in a list.
 const MAX_NAME_CHARS: usize = 72;
+
+/// Columns of a session's state and of its age.
+const STATE_COLUMNS: usize = 20;
+const WHEN_COLUMNS: usize = 12;
+
+/// Columns a name gets at least, however narrow the terminal.
+const MIN_NAME_COLUMNS: usize = 12;
 
 /// Pads to a number of columns.
 fn pad(text: &str, columns: usize) -> String {
@@ -43,8 +51,13 @@ fn state_words(state: SessionState, waiting: u32, last: Option<&TaskSummary>) ->
     }
 }
 
-/// Sessions, one a line.
-pub(crate) fn sessions(paint: Paint, sessions: &[SessionSummary], now: Timestamp) -> String {
+/// Sessions, one a line, cut to `width` columns.
+pub(crate) fn sessions(
+    paint: Paint,
+    sessions: &[SessionSummary],
+    width: Option<usize>,
+    now: Timestamp,
+) -> String {
     if sessions.is_empty() {
         return "No sessions yet. Start one in the directory you are in, for example:\n  \
                 lanyard run \"what is in this folder?\"\n  \
@@ -53,12 +66,14 @@ pub(crate) fn sessions(paint: Paint, sessions: &[SessionSummary], now: Timestamp
             .to_owned();
     }
     let widest = sessions.iter().map(|session| session.session_id.as_str().len()).max().unwrap_or_default();
+    let before_name = widest + STATE_COLUMNS + WHEN_COLUMNS + 6;
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(before_name).max(MIN_NAME_COLUMNS));
     let rows = sessions.iter().map(|session| {
         let (tone, state) = state_words(session.state, session.pending_approvals, session.last_task.as_ref());
-        let state = paint.tone(tone, &pad(&state, 20));
-        let when = pad(&ago(session.updated_at, now), 12);
+        let state = paint.tone(tone, &pad(&state, STATE_COLUMNS));
+        let when = pad(&ago(session.updated_at, now), WHEN_COLUMNS);
         let name = if session.name.is_empty() { "(no prompt yet)" } else { session.name.as_str() };
-        let name = short_line(name, MAX_NAME_CHARS);
+        let name = cut(&short_line(name, MAX_NAME_CHARS), room);
         format!("{}  {state}  {when}  {name}\n", pad(session.session_id.as_str(), widest))
     });
     rows.collect()

@@ -11,6 +11,7 @@ mod span;
 mod streams;
 mod timeline;
 pub(crate) mod visible;
+mod wrap;
 
 pub(crate) use approval::{approval, countdown, diff_of, remember_words, shell_word};
 pub(crate) use diff::{diff, patch};

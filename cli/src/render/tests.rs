@@ -1,8 +1,10 @@
 //! What a person sees, word for word.
 
 use lanyard_protocol::approval::{ApprovalRecord, ApprovalState, Decision, RiskLevel};
-use lanyard_protocol::event::{ApprovalRequested, EventBody, LlmRetry, TaskStarted};
-use lanyard_protocol::id::{PrincipalId, StreamId, ToolCallId};
+use lanyard_protocol::event::{
+    ApprovalRequested, EventBody, LlmRequestCompleted, LlmRetry, SessionEvent, TaskCompleted, TaskStarted,
+};
+use lanyard_protocol::id::{PrincipalId, StepId, StreamId, ToolCallId};
 use lanyard_protocol::method::{PatchFile, PatchPreview};
 use lanyard_protocol::policy::Remember;
 use lanyard_protocol::principal::Principal;
@@ -103,7 +105,6 @@ fn denials_expiries_and_other_ends() {
     ]);
     let expected = "  → Write a
     ✗ denied by phone: not⟦U+000A⟧that
-    ✗ not run: it did not work
   → RunCommand
     ? it is not known whether this took effect: it did not work
 ✗ Failed after 1 step: It gave up.
@@ -173,13 +174,112 @@ fn a_missed_piece_is_made_up_for_by_the_whole() {
     assert_eq!(shown, "  one two three\n");
 }
 
+/// An event of a step, answers on a stream of that step.
+fn of_step(id: &str, mut body: EventBody) -> SessionEvent {
+    let stream = StreamId::new(format!("x-{id}")).unwrap();
+    let step_id = StepId::new(id).unwrap();
+    match &mut body {
+        EventBody::StepStarted(step) => step.step_id = step_id.clone(),
+        EventBody::TextDelta(delta) => delta.stream_id = stream,
+        EventBody::LlmRequestCompleted(done) => done.stream_id = stream,
+        _ => {}
+    }
+    SessionEvent { step_id: Some(step_id), ..event(body) }
+}
+
+fn show_all(timeline: &mut Timeline, events: &[SessionEvent]) -> String {
+    let show = |event: &SessionEvent| match event.body.is_durable() {
+        true => timeline.event(event, at()),
+        false => timeline.delta(event, 0),
+    };
+    events.iter().map(show).collect()
+}
+
+#[test]
+fn text_waits_for_its_step() {
+    // The order in which a fast model's text overtakes the events on their way through the store.
+    let shown = show_all(
+        &mut Timeline::new(PLAIN, 10),
+        &[
+            of_step("a", step(1)),
+            of_step("a", text(0, "I fetch")),
+            of_step("a", text(7, " it.")),
+            of_step("b", text(0, "It was ")),
+            of_step("b", text(7, "refused.")),
+            of_step("a", answered("I fetch it.")),
+            of_step("a", requested("c1", "GET x", RiskLevel::Medium)),
+            of_step("a", EventBody::ToolCompleted(tool_completed(ToolStatus::Denied))),
+            of_step("b", step(2)),
+            of_step("b", text(15, " So be it.")),
+            of_step("b", answered("It was refused. So be it.")),
+        ],
+    );
+    let expected = "\
+● Step 1
+  I fetch it.
+  → GET x
+    ✗ not run: it did not work
+● Step 2
+  It was refused. So be it.
+";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn text_streams_for_who_attaches_in_the_middle() {
+    let shown = show_all(&mut Timeline::new(PLAIN, 10), &[of_step("b", text(0, "half an"))]);
+    assert_eq!(shown, "  half an");
+}
+
+#[test]
+fn text_that_waits_does_not_grow_without_end() {
+    let piece = "0123456789abcdef\n".repeat(1_000);
+    let mut timeline = Timeline::new(PLAIN, 10);
+    show_all(&mut timeline, &[of_step("a", step(1))]);
+    let (mut whole, mut events) = (String::new(), Vec::new());
+    for _ in 0..10 {
+        events.push(of_step("b", text(whole.len().try_into().unwrap(), &piece)));
+        whole.push_str(&piece);
+    }
+    assert_eq!(show_all(&mut timeline, &events), "");
+    let begun = show_all(&mut timeline, &[of_step("b", step(2))]);
+    assert!(begun.len() < 100_000, "{}", begun.len());
+    let rest = show_all(&mut timeline, &[of_step("b", answered(&whole))]);
+    assert_eq!((begun + &rest).matches("0123456789abcdef").count(), 10_000, "all of it, once");
+}
+
+#[test]
+fn what_a_cut_answer_goes_on_with_is_not_told_again() {
+    let cut = |text: &str| match answered(text) {
+        EventBody::LlmRequestCompleted(done) => {
+            EventBody::LlmRequestCompleted(LlmRequestCompleted { finish_reason: "length".into(), ..done })
+        }
+        other => other,
+    };
+    let done = |text: &str| EventBody::TaskCompleted(TaskCompleted { text: text.into(), ..task_completed() });
+    let shown = timeline(vec![cut("alpha "), answered("omega"), done("alpha omega")]);
+    assert_eq!((shown.matches("alpha").count(), shown.matches("omega").count()), (1, 1), "{shown}");
+    let shown = timeline(vec![cut("alpha "), cut("omega"), done("alpha omega\n[cut]")]);
+    assert_eq!((shown.matches("omega").count(), shown.matches("\n  [cut]\n").count()), (1, 1), "{shown}");
+    let shown = timeline(vec![answered("one"), done("onerous")]);
+    assert!(shown.contains("onerous"), "{shown}");
+}
+
+#[test]
+fn an_exit_code_is_told_once() {
+    let mut failed = tool_completed(ToolStatus::Failed);
+    failed.exit_code = Some(3);
+    failed.result.error = Some(WireError::new(ErrorCode::ToolExecutionFailed, "exit code 3"));
+    assert!(timeline(vec![EventBody::ToolCompleted(failed)]).ends_with("✗ exit 3 · 12 ms\n"));
+}
+
 #[test]
 fn a_retry_voids_what_was_streamed() {
     let retry = LlmRetry {
         attempt: 1,
         max_attempts: 3,
         delay_ms: 1_200,
-        error: WireError::new(ErrorCode::LlmUnavailable, "The answer broke off."),
+        error: WireError::new(ErrorCode::LlmUnavailable, "The answer broke off"),
         stream_id: StreamId::new("x1").unwrap(),
     };
     let shown = timeline(vec![text(0, "half an ans"), EventBody::LlmRetry(retry), answered("whole")]);
@@ -257,7 +357,7 @@ fn lists_and_empty_states() {
     };
     let shown = approvals(PLAIN, std::slice::from_ref(&record), at());
     assert_eq!(shown, "apr1\n  5:00 left          high     cargo test -p x\n  session s1\n");
-    let empty = sessions(PLAIN, &[], at());
+    let empty = sessions(PLAIN, &[], None, at());
     assert_eq!(empty.matches("lanyard run").count(), 3, "an empty list teaches: {empty}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use lanyard_daemon::{Config, ConfigError, Manifest};
@@ -134,19 +134,22 @@ pub(super) fn not_running(state_dir: &Path, error: &HostError) -> HealthCheck {
     }
 }
 
-/// The socket's path will fit.
-pub(super) fn socket_path() -> HealthCheck {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    match runtime {
-        Some(dir) if dir.as_os_str().len() + SOCKET_SUFFIX > MAX_SOCKET_PATH => bad(
+/// Where the socket will be: the places a host tries, in its order. The last one, in `/tmp`, is always short enough.
+pub(super) fn socket_path(state_dir: &Path, runtime: Option<&Path>) -> HealthCheck {
+    let fits = |length: usize| length <= MAX_SOCKET_PATH;
+    let runtime = runtime.filter(|dir| dir.is_absolute() && dir.is_dir());
+    let own = state_dir.join("host.sock");
+    if let Some(dir) = runtime.filter(|dir| fits(dir.as_os_str().len() + SOCKET_SUFFIX)) {
+        return ok("socket", format!("will be below {}", dir.display()));
+    }
+    match fits(own.as_os_str().len()) {
+        true => ok("socket", format!("will be {}", own.display())),
+        false => ok(
             "socket",
             format!(
-                "a socket below {} would have a path of more than {MAX_SOCKET_PATH} bytes",
-                dir.display()
+                "will be in /tmp: the state directory's path is too long for one ({MAX_SOCKET_PATH} bytes at most)"
             ),
-            "set XDG_RUNTIME_DIR to a shorter directory",
         ),
-        _ => ok("socket", "its path will be short enough"),
     }
 }
 
@@ -163,7 +166,11 @@ pub(super) fn sandbox() -> HealthCheck {
             "the kernel does not offer Landlock: programs would be refused",
             "use a kernel of 5.13 or newer with Landlock switched on",
         ),
-        Err(_) => ok("sandbox", "not known without a host; `lanyard up`, then `lanyard doctor` again"),
+        Err(_) => degraded(
+            "sandbox",
+            "not known without a running host",
+            "`lanyard up`, then `lanyard doctor` again",
+        ),
     }
 }
 
@@ -263,7 +270,7 @@ mod tests {
 
     use lanyard_protocol::health::HealthStatus;
 
-    use super::{not_running, reach, state_dir, store};
+    use super::{not_running, reach, socket_path, state_dir, store};
     use crate::host::attach;
 
     #[test]
@@ -289,8 +296,27 @@ mod tests {
         let check = look();
         assert_eq!(check.status, HealthStatus::Degraded);
         assert!(check.message.contains("4194303"), "{}", check.message);
+        let told = attach(dir.path()).unwrap_err().to_string();
+        assert!(told.contains("`lanyard up`"), "{told}");
         std::fs::write(dir.path().join("server.json"), "{").unwrap();
         assert_eq!(look().status, HealthStatus::Bad);
+    }
+
+    #[test]
+    fn the_socket_is_looked_for_where_the_host_puts_it() {
+        let runtime = tempfile::tempdir().unwrap();
+        let state = std::path::Path::new("/s");
+        let told =
+            |state: &std::path::Path, runtime: Option<&std::path::Path>| socket_path(state, runtime).message;
+        assert!(told(state, Some(runtime.path())).contains(&runtime.path().display().to_string()));
+        // What is not there, or too long, is passed over.
+        let none = runtime.path().join("none");
+        assert_eq!(told(state, Some(&none)), "will be /s/host.sock");
+        let long = runtime.path().join("x".repeat(100));
+        std::fs::create_dir(&long).unwrap();
+        assert_eq!(told(state, Some(&long)), "will be /s/host.sock");
+        assert_eq!(told(state, None), "will be /s/host.sock");
+        assert!(told(&long, None).contains("/tmp"));
     }
 
     #[test]

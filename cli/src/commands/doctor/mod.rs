@@ -2,6 +2,8 @@
 
 mod checks;
 
+use std::path::PathBuf;
+
 use lanyard_daemon::{Config, ConfigSources};
 use lanyard_protocol::codec::to_json_value;
 use lanyard_protocol::health::{HealthCheck, HealthStatus};
@@ -35,7 +37,10 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
         }
         Err(error) => {
             found.push(checks::not_running(&state_dir, &error));
-            found.push(checks::socket_path());
+            found.push(checks::socket_path(
+                &state_dir,
+                std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).as_deref(),
+            ));
             found.push(checks::sandbox());
             found.push(checks::store(&state_dir));
             if let Ok(config) = &config {
@@ -52,7 +57,10 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
 fn show(invocation: &mut Invocation, found: &[HealthCheck]) -> Result<(), Failure> {
     let text = match invocation.json() {
         true => format!("{}\n", to_json_value(found).map_err(std::io::Error::from)?),
-        false => found.iter().map(|one| render::check(invocation.terminal.paint, one)).collect(),
+        false => {
+            let (paint, width) = (invocation.terminal.paint, invocation.terminal.width());
+            found.iter().map(|one| render::check(paint, width, one)).collect()
+        }
     };
     Ok(invocation.terminal.print(&text)?)
 }

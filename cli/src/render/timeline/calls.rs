@@ -23,6 +23,8 @@ pub(super) struct CallView {
     pub(super) id: ToolCallId,
     pub(super) summary: String,
     pub(super) output: Output,
+    /// It was told that, and why, this call does not run.
+    refused: bool,
 }
 
 impl Timeline {
@@ -39,6 +41,7 @@ impl Timeline {
             id: id.clone(),
             summary: short_line(summary, MAX_SUMMARY_CHARS),
             output: Output::default(),
+            refused: false,
         });
         self.calls.len() - 1
     }
@@ -67,9 +70,18 @@ impl Timeline {
         self.speaking = Some(call.tool_call_id.clone());
     }
 
+    /// Remembers that the refusal of a call was told.
+    pub(super) fn refused(&mut self, id: &ToolCallId) {
+        let at = self.call(id, "");
+        if let Some(call) = self.calls.get_mut(at) {
+            call.refused = true;
+        }
+    }
+
     pub(super) fn policy_decided(&mut self, decided: &PolicyDecided) {
         // What is allowed runs, what needs an approval is asked: both are seen anyway.
         if decided.verdict == PolicyVerdict::Denied {
+            self.refused(&decided.tool_call_id);
             self.under(&decided.tool_call_id);
             let text = format!("✗ refused by the {} policy: {}", line(&decided.layer), line(&decided.reason));
             self.row("    ", Tone::Bad, &text);
@@ -86,6 +98,9 @@ impl Timeline {
 
     pub(super) fn resolved(&mut self, resolved: &ApprovalResolved) {
         self.under(&resolved.tool_call_id);
+        if resolved.answer.decision == Decision::Denied {
+            self.refused(&resolved.tool_call_id);
+        }
         let answer = &resolved.answer;
         let by = match resolved.by_rule {
             true => "by a remembered answer".to_owned(),
@@ -128,15 +143,22 @@ impl Timeline {
         lines.extend(output.finish());
         self.output_lines(id, &lines);
         self.folded(id, &output, failed, result.artifact_uris.first());
-        self.under(id);
+        // A refusal that was told is not told twice.
+        let told = result.status == ToolStatus::Denied
+            && self.calls.iter().any(|call| call.id == *id && call.refused);
+        if !told {
+            self.under(id);
+        }
         for change in &done.changes {
             let what = change_word(change.change);
             let path = line(&change.path);
             let text = format!("{what} {path} (+{} −{})", change.lines_added, change.lines_removed);
             self.row("    ", Tone::Strong, &text);
         }
-        let (tone, text) = verdict(done);
-        self.row("    ", tone, &text);
+        if !told {
+            let (tone, text) = verdict(done);
+            self.row("    ", tone, &text);
+        }
         self.speaking = None;
         self.calls.retain(|call| call.id != *id);
     }
@@ -168,6 +190,10 @@ fn verdict(done: &ToolCompleted) -> (Tone, String) {
     let again = if done.replayed { " · told again after a restart" } else { "" };
     match result.status {
         ToolStatus::Succeeded => (Tone::Good, format!("✓ {exit}{time}{again}")),
+        // A program that fails by its exit code says no more than that.
+        ToolStatus::Failed if done.exit_code.is_some_and(|code| reason == format!("exit code {code}")) => {
+            (Tone::Bad, format!("✗ {exit}{time}{again}"))
+        }
         ToolStatus::Failed => (Tone::Bad, format!("✗ {exit}{time} · {reason}{again}")),
         ToolStatus::Denied => (Tone::Bad, format!("✗ not run: {reason}")),
         ToolStatus::Cancelled => (Tone::Waits, format!("■ cancelled · {time}")),

@@ -4,30 +4,44 @@
 //! than the one above it is preceded by that call's headline.
 
 mod calls;
+mod place;
 
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::event::{EventBody, LlmRequestCompleted, SessionEvent, TaskStarted};
-use lanyard_protocol::id::ToolCallId;
+use lanyard_protocol::event::{EventBody, LlmRequestCompleted, SessionEvent, TaskStarted, TextDelta};
+use lanyard_protocol::id::{StepId, ToolCallId};
 use lanyard_protocol::session::ModelInfo;
 
 use super::paint::{Paint, Tone};
 use super::span::{millis, plural};
 use super::streams::Answer;
 use super::visible::{block, line, short_line};
+use super::wrap::{Flow, wrapped};
 use calls::CallView;
+use place::{Held, Place};
 
 /// Characters of a summary shown in a headline; the question and the history have the whole.
 const MAX_SUMMARY_CHARS: usize = 200;
+
+/// Stands before the words of the model.
+const PROSE_INDENT: &str = "  ";
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     paint: Paint,
     out: String,
-    /// What was written last did not end its line.
-    line_open: bool,
+    /// Columns of the terminal, where there is one.
+    width: Option<usize>,
+    prose: Flow,
     answer: Option<Answer>,
+    /// Answers that were cut and those that go on with them, joined.
     last_answer: String,
+    /// The last answer was cut at the model's limit.
+    cut: bool,
+    /// Where the durable events are.
+    place: Place,
+    /// Text that is ahead of them.
+    held: Option<Held>,
     calls: Vec<CallView>,
     /// The call the last lines belong to.
     speaking: Option<ToolCallId>,
@@ -41,30 +55,45 @@ impl Timeline {
         Self {
             paint,
             out: String::new(),
-            line_open: false,
+            width: None,
+            prose: Flow::new(PROSE_INDENT, None),
             answer: None,
             last_answer: String::new(),
+            cut: false,
+            place: Place::Unknown,
+            held: None,
             calls: Vec::new(),
             speaking: None,
             diff_lines,
         }
     }
 
+    /// Breaks long lines between words, to fit a number of columns.
+    pub(crate) fn wide(mut self, width: Option<usize>) -> Self {
+        self.width = width;
+        self.prose = Flow::new(PROSE_INDENT, width);
+        self
+    }
+
     /// Text for a durable event.
     pub(crate) fn event(&mut self, event: &SessionEvent, now: Timestamp) -> String {
+        self.place.passed(event);
         match &event.body {
             EventBody::TaskStarted(started) => self.task_started(started),
             EventBody::StepStarted(step) => {
                 let title = format!("● Step {}", step.step_number);
                 self.headline(Tone::Accent, &title);
+                self.release(&step.step_id);
             }
             EventBody::LlmRequestCompleted(done) => self.answer_completed(done),
             EventBody::LlmRetry(retry) => {
-                self.answer = None;
+                self.answer.take_if(|answer| answer.stream == retry.stream_id);
                 let wait = millis(retry.delay_ms);
                 let reason = short_line(&retry.error.message, MAX_SUMMARY_CHARS);
+                let stop = if reason.ends_with(['.', '!', '?', '…']) { "" } else { "." };
                 let next = retry.attempt.saturating_add(1);
-                let text = format!("↻ {reason} Trying again in {wait} ({next} of {}).", retry.max_attempts);
+                let text =
+                    format!("↻ {reason}{stop} Trying again in {wait} ({next} of {}).", retry.max_attempts);
                 self.row("  ", Tone::Waits, &text);
             }
             EventBody::ToolRequested(call) => self.tool_requested(call),
@@ -73,6 +102,7 @@ impl Timeline {
             EventBody::ApprovalResolved(resolved) => self.resolved(resolved),
             EventBody::ApprovalExpired(expired) => {
                 self.under(&expired.tool_call_id);
+                self.refused(&expired.tool_call_id);
                 self.row("    ", Tone::Bad, "✗ nobody answered in time: denied");
             }
             EventBody::ToolCompleted(done) => self.tool_completed(done),
@@ -98,14 +128,10 @@ impl Timeline {
     /// Text for a streamed piece, of which `missing` bytes before it never came.
     pub(crate) fn delta(&mut self, event: &SessionEvent, missing: u64) -> String {
         match &event.body {
-            EventBody::TextDelta(delta) => {
-                let fresh = self.answer.as_ref().is_none_or(|answer| answer.stream != delta.stream_id);
-                if fresh {
-                    self.answer = Some(Answer::new(delta.stream_id.clone()));
-                }
-                let piece = self.answer.as_mut().map_or("", |answer| answer.piece(&delta.text, missing));
-                self.prose(piece);
-            }
+            EventBody::TextDelta(delta) => match &event.step_id {
+                Some(step) if self.place.is_before(step) => Held::hold(&mut self.held, step, delta, missing),
+                _ => self.text(delta, missing),
+            },
             EventBody::ToolOutputDelta(delta) => {
                 let at = self.call(&delta.tool_call_id, "");
                 let lines =
@@ -117,17 +143,37 @@ impl Timeline {
         std::mem::take(&mut self.out)
     }
 
-    fn close_line(&mut self) {
-        if std::mem::take(&mut self.line_open) {
-            self.out.push('\n');
+    /// A piece of the answer that is being written.
+    fn text(&mut self, delta: &TextDelta, missing: u64) {
+        let fresh = self.answer.as_ref().is_none_or(|answer| answer.stream != delta.stream_id);
+        if fresh {
+            self.answer = Some(Answer::new(delta.stream_id.clone()));
+        }
+        let piece = self.answer.as_mut().map_or("", |answer| answer.piece(&delta.text, missing));
+        self.prose(piece);
+    }
+
+    /// Shows what was held for the step that begins; what was held for another is void.
+    fn release(&mut self, step: &StepId) {
+        let Some(held) = self.held.take().filter(|held| held.step == *step) else { return };
+        for (delta, missing) in held.pieces() {
+            self.text(&delta, missing);
         }
     }
 
-    /// A line of its own.
+    fn close_line(&mut self) {
+        self.prose.close(&mut self.out);
+    }
+
+    /// A line of its own; what does not fit goes on below, indented further.
     fn row(&mut self, indent: &str, tone: Tone, text: &str) {
         self.close_line();
-        let text = self.paint.tone(tone, text);
-        self.out.push_str(&format!("{indent}{text}\n"));
+        let room = self.width.map(|width| width.saturating_sub(indent.len() + PROSE_INDENT.len()));
+        for (number, text) in wrapped(text, room).into_iter().enumerate() {
+            let text = self.paint.tone(tone, text);
+            let further = if number == 0 { "" } else { PROSE_INDENT };
+            self.out.push_str(&format!("{indent}{further}{text}\n"));
+        }
     }
 
     /// A line that begins something new.
@@ -138,13 +184,7 @@ impl Timeline {
 
     /// Words of the model, indented line by line, however they are cut into pieces.
     fn prose(&mut self, text: &str) {
-        for piece in block(text).split_inclusive('\n') {
-            if !self.line_open && piece != "\n" {
-                self.out.push_str("  ");
-            }
-            self.out.push_str(piece);
-            self.line_open = !piece.ends_with('\n');
-        }
+        self.prose.piece(&block(text), &mut self.out);
     }
 
     /// What is said about the session as a whole.
@@ -198,8 +238,11 @@ impl Timeline {
         }
         self.prose(rest.trim_end());
         self.close_line();
-        self.last_answer.clone_from(&done.text);
-        if done.finish_reason == "length" {
+        if !std::mem::replace(&mut self.cut, done.finish_reason == "length") {
+            self.last_answer.clear();
+        }
+        self.last_answer.push_str(&done.text);
+        if self.cut {
             self.row("  ", Tone::Waits, "! the model stopped at its longest answer");
         }
     }
@@ -207,12 +250,16 @@ impl Timeline {
     fn task_ended(&mut self, body: &EventBody) {
         self.speaking = None;
         self.calls.clear();
+        self.cut = false;
         match body {
             EventBody::TaskCompleted(done) => {
-                if done.text.trim() != self.last_answer.trim() {
-                    self.prose(done.text.trim());
-                    self.close_line();
-                }
+                let whole = done.text.trim();
+                // What the host adds below an answer stands on a line of its own.
+                let added = whole
+                    .strip_prefix(self.last_answer.trim())
+                    .filter(|added| added.is_empty() || added.starts_with('\n'));
+                self.prose(added.unwrap_or(whole).trim());
+                self.close_line();
                 let tokens = done.usage.input_tokens.saturating_add(done.usage.output_tokens);
                 let text =
                     format!("✓ Done in {}, {}", plural(done.steps.into(), "step"), plural(tokens, "token"));

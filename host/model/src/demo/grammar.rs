@@ -101,11 +101,20 @@ impl Clause<'_> {
     /// Requests recognised by all their words.
     fn whole_phrase(self) -> Option<Request> {
         let words: Vec<String> = self.tokens.iter().map(Token::keyword).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if matches!(words.first(), Some(&("what's" | "what\u{2019}s" | "whats"))) {
+            words.splice(..1, ["what", "is"]);
+        }
+        if let ["what", "is", "in", place @ ..] | ["what", "files", "are", "in", place @ ..] =
+            words.as_slice()
+            && place.iter().all(|word| HERE.contains(word) || matches!(*word, "this" | "the" | "my"))
+            && !place.is_empty()
+        {
+            return Some(here());
+        }
         Some(match words.as_slice() {
-            ["what", "is" | "are", "here"] | ["what's", "here"] | ["ls" | "list" | "dir"] => here(),
-            ["what", "files", "are", "here" | "there"] | ["what's", "in", "here"] => here(),
-            ["what", "is", "in", "here"] | ["look", "around"] => here(),
+            ["what", "is" | "are", "here"] | ["ls" | "list" | "dir"] => here(),
+            ["what", "files", "are", "here" | "there"] | ["look", "around"] => here(),
             ["tour"] | ["guided", "tour"] | ["show", "around"] | ["show", "me", "around"] | ["demo"] => {
                 Request::Tour
             }

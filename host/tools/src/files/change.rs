@@ -15,6 +15,7 @@ use crate::ground::{
     Aliases, Expected, Found, Kind, MAX_CHANGED_BYTES, PathError, Place, open_regular, replace,
 };
 use crate::plan::{Draft, PlanError, Planning, PreImage};
+use crate::text::count;
 use crate::text::is_binary;
 use crate::workspace::Workspace;
 
@@ -142,10 +143,10 @@ impl Blocking for Replace {
         };
         let verb = if self.change.change == ChangeKind::Created { "Created" } else { "Wrote" };
         let mut output = format!(
-            "{verb} {}: {} bytes, {} lines added, {} removed.{}",
+            "{verb} {}: {}, {} added, {} removed.{}",
             self.change.path,
-            self.after.len(),
-            self.change.lines_added,
+            count(self.after.len(), "byte"),
+            count(self.change.lines_added as usize, "line"),
             self.change.lines_removed,
             other_names_note(written.other_names)
         );
