@@ -155,17 +155,18 @@ impl Config {
 /// Reads the file if there is one. Neither it nor its directory may be writable by others: who writes the
 /// configuration decides what the agent may do and whom it talks to.
 fn read_file(path: &Path) -> Result<RawConfig, ConfigError> {
-    if !path.exists() {
-        return Ok(RawConfig::default());
+    // Only a file that is not there means no configuration: one that cannot be looked at, or a link to nowhere, may
+    // hold restrictions.
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(RawConfig::default()),
+        Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        Ok(_) => {}
     }
     for checked in [path.parent().unwrap_or(path), path] {
         only_mine_to_write(checked)?;
     }
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(RawConfig::default()),
-        Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
-    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|e| ConfigError::Invalid {
         path: path.to_owned(),
         message: e.to_string().trim_end().to_owned(),

@@ -82,3 +82,12 @@ fn a_token_file_that_others_can_read_is_refused() {
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(load(&file, &[], ConfigSources::default()).unwrap().model.token.as_deref(), Some("secret"));
 }
+
+#[test]
+fn a_configuration_that_cannot_be_looked_at_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("config.toml")).unwrap();
+    let sources = ConfigSources { state_dir: Some(dir.path().to_owned()), ..ConfigSources::default() };
+    let error = Config::from_parts(sources, &[]).unwrap_err().to_string();
+    assert!(error.contains("config.toml"), "{error}");
+}
