@@ -16,7 +16,7 @@ use crate::idempotency::{RandomSource, add_key, repeatable};
 use crate::incoming::{FeedError, Incoming, unreadable_answer};
 use crate::pending::{MAX_CALLS, Origin, Pending, PendingCall};
 use crate::subscriptions::{Channel, MAX_SUBSCRIPTIONS, Subscriptions, followed_by};
-use crate::tick::Tick;
+use lanyard_protocol::Tick;
 
 /// Why a call was not even sent. The client is unchanged by it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -45,7 +45,10 @@ pub struct Client<C, R> {
     outbox: VecDeque<(i64, Vec<u8>)>,
     subscriptions: Subscriptions,
     streams: Streams,
-    /// Present while connected.
+    connected: bool,
+    /// Whether silence is looked into; see [`Client::without_probes`].
+    probes: bool,
+    /// Present while connected, where silence is looked into.
     heartbeat: Option<Heartbeat>,
 }
 
@@ -59,8 +62,17 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
             outbox: VecDeque::new(),
             subscriptions: Subscriptions::default(),
             streams: Streams::default(),
+            connected: false,
+            probes: true,
             heartbeat: None,
         }
+    }
+
+    /// A client that never asks a silent host for a sign of life, for transports that do so themselves (QUIC): a
+    /// second probe would only keep radios awake.
+    #[must_use]
+    pub fn without_probes(self) -> Self {
+        Self { probes: false, ..self }
     }
 
     /// Queues a call. Mutating calls are given a key, so that they may be repeated after a broken connection.
@@ -90,7 +102,7 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
         }
         self.subscriptions.about_to_send(&mut request);
         let number = self.pending.add(request, Origin::Caller);
-        if self.heartbeat.is_some() {
+        if self.connected {
             self.queue(number)?;
         }
         Ok(RequestId::Number(number))
@@ -140,7 +152,8 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
     /// what may not be repeated is returned as [`Incoming::Unanswered`].
     pub fn on_connected(&mut self, now: Tick) -> Vec<Incoming> {
         self.outbox.clear();
-        self.heartbeat = Some(Heartbeat::started(now));
+        self.connected = true;
+        self.heartbeat = self.probes.then(|| Heartbeat::started(now));
         let lost = self
             .pending
             .drop_where(|call| call.origin != Origin::Caller || (call.sent && !repeatable(&call.request)));
@@ -165,6 +178,7 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
     /// The connection is gone. Nothing is lost by it but pieces of streams.
     pub fn on_disconnected(&mut self) {
         self.outbox.clear();
+        self.connected = false;
         self.heartbeat = None;
     }
 
@@ -185,7 +199,8 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
         }
     }
 
-    /// When [`Client::handle_timeout`] has something to do next; none while there is no connection.
+    /// When [`Client::handle_timeout`] has something to do next; none while there is no connection, and never
+    /// [without probes](Client::without_probes).
     pub fn next_timeout(&self) -> Option<Tick> {
         self.heartbeat.as_ref().map(Heartbeat::due)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::tick::Tick;
+use lanyard_protocol::Tick;
 
 /// Silence after which the host is probed. Short enough that a frozen host is noticed in seconds, long enough that
 /// an idle watcher costs a host nothing.
@@ -58,7 +58,7 @@ impl Heartbeat {
 #[cfg(test)]
 mod tests {
     use super::{Beat, Heartbeat, MISSED_PROBES, PROBE_AFTER};
-    use crate::tick::Tick;
+    use lanyard_protocol::Tick;
 
     fn at(periods: u32) -> Tick {
         Tick::default().plus(PROBE_AFTER * periods)

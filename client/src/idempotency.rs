@@ -23,6 +23,8 @@ pub(crate) fn add_key(request: &mut Request, random: &mut impl RandomSource) {
         Request::ApproveAction(call) => &mut call.command_id,
         Request::EndSession(call) => &mut call.command_id,
         Request::DeleteSession(call) => &mut call.command_id,
+        Request::DecidePairing(call) => &mut call.command_id,
+        Request::RevokeDevice(call) => &mut call.command_id,
         Request::StartTask(call) => {
             if call.task_id.is_none() {
                 // The text is inside the id grammar by construction, so that no error can come of it.
@@ -39,8 +41,8 @@ pub(crate) fn add_key(request: &mut Request, random: &mut impl RandomSource) {
 
 /// Whether a call whose answer was lost may be sent again: it changes nothing, or its repetition is recognised.
 ///
-/// `RevokeRule` and `Shutdown` carry no key: a second one would hit what came in between (a rule made anew, a host
-/// started anew).
+/// The others carry no key: a second one would hit what came in between (a rule made anew, a host started anew, a code
+/// somebody is typing, rights just taken away, keys just made).
 pub(crate) fn repeatable(request: &Request) -> bool {
     match request {
         Request::CreateSession(call) => call.command_id.is_some(),
@@ -49,6 +51,8 @@ pub(crate) fn repeatable(request: &Request) -> bool {
         Request::ApproveAction(call) => call.command_id.is_some(),
         Request::EndSession(call) => call.command_id.is_some(),
         Request::DeleteSession(call) => call.command_id.is_some(),
+        Request::DecidePairing(call) => call.command_id.is_some(),
+        Request::RevokeDevice(call) => call.command_id.is_some(),
         Request::ResumeSession(_)
         | Request::GetSessionState(_)
         | Request::GetPatchPreview(_)
@@ -61,7 +65,18 @@ pub(crate) fn repeatable(request: &Request) -> bool {
         | Request::AcknowledgeApproval(_)
         | Request::ListRules(_)
         | Request::GetArtifact(_)
-        | Request::Health(_) => true,
-        Request::RevokeRule(_) | Request::Shutdown(_) => false,
+        | Request::Health(_)
+        | Request::Identify(_)
+        | Request::ListPairings(_)
+        | Request::ListDevices(_)
+        | Request::ListConnections(_)
+        | Request::Unpair(_) => true,
+        Request::RevokeRule(_)
+        | Request::Shutdown(_)
+        | Request::OpenPairing(_)
+        | Request::ClosePairing(_)
+        | Request::RenameDevice(_)
+        | Request::SetDeviceScopes(_)
+        | Request::RotateHostKey(_) => false,
     }
 }

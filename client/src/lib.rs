@@ -22,7 +22,6 @@ mod incoming;
 mod pending;
 mod reconnect;
 mod subscriptions;
-mod tick;
 
 #[cfg(test)]
 mod lab;
@@ -33,6 +32,6 @@ pub use client::{Client, SendError};
 pub use heartbeat::{MISSED_PROBES, PROBE_AFTER};
 pub use idempotency::RandomSource;
 pub use incoming::{FeedError, Incoming};
+pub use lanyard_protocol::Tick;
 pub use reconnect::Backoff;
 pub use subscriptions::{Channel, MAX_SUBSCRIPTIONS};
-pub use tick::Tick;

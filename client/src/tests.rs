@@ -36,6 +36,7 @@ both_codecs! {
     calls_made_before_connecting_are_sent_then => early_calls;
     what_is_too_much_is_refused => bounds;
     a_silent_host_is_probed_and_given_up => silence;
+    a_transport_with_its_own_liveness_is_not_probed => no_probes;
     a_log_that_cannot_be_had_ends => ended;
     an_unsubscribed_session_is_silent => unsubscribed;
 }
@@ -180,6 +181,26 @@ fn silence<C: Codec>(codec: C) {
         assert_eq!(lab.client.poll_transmit(), None);
     }
     assert_eq!(lab.client.handle_timeout(now.plus(PROBE_AFTER)), [Incoming::Dead]);
+}
+
+fn no_probes<C: Codec>(codec: C) {
+    let mut lab = Lab::new(codec.clone());
+    lab.client = lab.client.without_probes();
+    lab.connect();
+    let mut now = Tick::default();
+    for _ in 0..=2 * MISSED_PROBES {
+        now = now.plus(PROBE_AFTER);
+        assert_eq!(lab.client.next_timeout(), None);
+        assert_eq!(lab.client.handle_timeout(now), []);
+        assert_eq!(lab.client.poll_transmit(), None);
+    }
+    // Calls go out as ever, and come back after a broken link.
+    let id = lab.client.call(ListSessions::default()).unwrap();
+    lab.disconnect();
+    assert_eq!(lab.client.poll_transmit(), None, "nothing is sent without a connection");
+    lab.connect();
+    lab.settle();
+    assert_eq!(replies(&lab, &id), 1);
 }
 
 fn ended<C: Codec>(codec: C) {

@@ -84,6 +84,12 @@ codes! {
     LlmUnavailable = "LLM_UNAVAILABLE", true;
     /// The store has reached `store.max_bytes`, or the disk is full.
     StorageFull = "STORAGE_FULL", true;
+    /// No device asks under that pairing id; it may have been answered elsewhere, or have run out.
+    PairingNotFound = "PAIRING_NOT_FOUND", false;
+    /// The digits are not those that the device shows.
+    PairingDigitsWrong = "PAIRING_DIGITS_WRONG", false;
+    /// No paired device of that id on this host.
+    DeviceNotFound = "DEVICE_NOT_FOUND", false;
 }
 
 /// First JSON-RPC number of [`ErrorCode::ALL`].

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::HostId;
 use crate::policy::SandboxLevel;
 use crate::session::{ModelInfo, TaskSummary};
 use crate::timestamp::Timestamp;
@@ -61,6 +62,87 @@ pub struct HealthCounters {
     pub events: u64,
 }
 
+/// How often something happened, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ReasonCount {
+    /// A stable word: `code_wrong`, `timed_out`, …
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What the network side has seen since the store was made. Kept on this machine, never uploaded by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkCounters {
+    /// Pairing windows opened.
+    pub windows_opened: u64,
+    /// Devices that proved to know something about pairing: a code was tried or a link used.
+    pub pairing_attempts: u64,
+    /// Devices paired.
+    pub pairings: u64,
+    /// Pairings that came to nothing, by reason.
+    pub pairing_aborts: Vec<ReasonCount>,
+    /// Connections of paired devices.
+    pub connections: u64,
+    /// Connections that were turned away, by reason.
+    pub refused: Vec<ReasonCount>,
+    /// Connections that ended, by reason.
+    pub disconnects: Vec<ReasonCount>,
+    /// Subscriptions that went on from a cursor.
+    pub resumes: u64,
+}
+
+/// Whether this host can be found by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DiscoveryHealth {
+    /// `off`, `starting`, `advertising` or `failed`.
+    pub state: DiscoveryState,
+    /// The name advertised, or why there is none.
+    pub detail: String,
+}
+
+/// See [`DiscoveryHealth`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum DiscoveryState {
+    /// Switched off by configuration.
+    Off,
+    /// Not yet announced.
+    Starting,
+    /// Announced on at least one interface.
+    Advertising,
+    /// It does not work here; the host is reached by address or link.
+    Failed,
+}
+
+/// The network side of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkHealth {
+    /// What devices know the host by.
+    pub host_id: HostId,
+    /// The address devices connect to; absent when the network side is switched off.
+    pub listening: Option<String>,
+    /// Addresses under which devices may reach it, likeliest first.
+    pub reachable_at: Vec<String>,
+    /// Whether it is found by name.
+    pub discovery: DiscoveryHealth,
+    /// Devices paired.
+    pub devices: u64,
+    /// Those connected now.
+    pub devices_connected: u64,
+    /// What has happened.
+    pub counters: NetworkCounters,
+}
+
 /// The host's condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -90,6 +172,8 @@ pub struct HealthReport {
     pub last_task: Option<TaskSummary>,
     /// Counts.
     pub counters: HealthCounters,
+    /// The network side.
+    pub network: NetworkHealth,
     /// Everything looked at.
     pub checks: Vec<HealthCheck>,
 }

@@ -108,6 +108,10 @@ ids! {
     CommandId,
     /// This machine, as others know it.
     HostId,
+    /// A paired device, as the host knows it; derived from its keys.
+    DeviceId,
+    /// The question whether a device may be paired.
+    PairingId,
     /// Who asks: the socket's owner, or a paired device.
     PrincipalId,
     /// Ties ephemeral deltas to the text or output they are part of.

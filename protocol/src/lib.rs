@@ -14,6 +14,7 @@
 
 pub mod approval;
 pub mod codec;
+pub mod device;
 pub mod envelope;
 pub mod error;
 pub mod event;
@@ -27,6 +28,7 @@ pub mod policy;
 pub mod principal;
 pub mod rpc;
 pub mod session;
+pub mod tick;
 pub mod timestamp;
 pub mod tool;
 pub mod version;
@@ -34,4 +36,5 @@ pub mod visible;
 
 pub use error::{ErrorCode, WireError};
 pub use json::Json;
+pub use tick::Tick;
 pub use timestamp::Timestamp;

@@ -14,6 +14,12 @@ pub const MAX_ID_BYTES: usize = 128;
 /// scripted editor may legitimately fire at once.
 pub const MAX_IN_FLIGHT: usize = 1_024;
 
+/// Devices one host can be paired with. A household or a team; each costs a row and, connected, some tens of kilobytes.
+pub const MAX_DEVICES: usize = 4_096;
+
+/// Longest name of a device or a host, in bytes.
+pub const MAX_DEVICE_NAME_BYTES: usize = 64;
+
 /// Rows in one page of any list method when the caller does not say.
 pub const DEFAULT_PAGE: u32 = 100;
 

@@ -223,11 +223,19 @@ pub struct PostcardCodec;
 
 /// The binary shape of [`ServerFrame`].
 #[expect(clippy::large_enum_variant, reason = "frames are short-lived and moved once; a box would cost more")]
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 enum BinaryFrame {
     Reply(Option<RequestId>, Result<Response, WireError>),
     SessionEvent(Box<SessionEvent>),
     HostEvent(Box<HostEvent>),
+}
+
+/// The same for writing: what is sent is not copied first.
+#[derive(Serialize)]
+enum BinaryFrameRef<'a> {
+    Reply(&'a Option<RequestId>, &'a Result<Response, WireError>),
+    SessionEvent(&'a SessionEvent),
+    HostEvent(&'a HostEvent),
 }
 
 impl Codec for PostcardCodec {
@@ -243,10 +251,10 @@ impl Codec for PostcardCodec {
     }
 
     fn encode_server(&self, frame: &ServerFrame) -> Result<Vec<u8>, WireError> {
-        let binary = match frame.clone() {
-            ServerFrame::Reply(id, answer) => BinaryFrame::Reply(id, answer),
-            ServerFrame::SessionEvent(event) => BinaryFrame::SessionEvent(event),
-            ServerFrame::HostEvent(event) => BinaryFrame::HostEvent(event),
+        let binary = match frame {
+            ServerFrame::Reply(id, answer) => BinaryFrameRef::Reply(id, answer),
+            ServerFrame::SessionEvent(event) => BinaryFrameRef::SessionEvent(event),
+            ServerFrame::HostEvent(event) => BinaryFrameRef::HostEvent(event),
         };
         to_postcard(&binary).map_err(internal)
     }

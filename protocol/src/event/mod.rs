@@ -250,6 +250,18 @@ event_bodies! {
         "approval_pending" => ApprovalPending(ApprovalPending),
         /// A question no longer waits.
         "approval_settled" => ApprovalSettled(ApprovalSettled),
+        /// A device asks to be paired; `ListPairings` tells more.
+        "pairing_requested" => PairingRequested(PairingRequested),
+        /// The question has ended.
+        "pairing_settled" => PairingSettled(PairingSettled),
+        /// The pairing window opened, closed, or has another code.
+        "pairing_window_changed" => PairingWindowChanged(PairingWindowChanged),
+        /// A device was paired, renamed, given other rights, connected or disconnected; `ListDevices` tells more.
+        "device_changed" => DeviceChanged(DeviceChanged),
+        /// A device is paired no more.
+        "device_removed" => DeviceRemoved(DeviceRemoved),
+        /// The host has another key; paired devices follow.
+        "host_key_changed" => HostKeyChanged(HostKeyChanged),
         /// The host is about to stop.
         "host_stopping" => HostStopping(HostStopping),
     }

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{ApprovalAnswer, ApprovalRequest, ChangeKind, RiskLevel};
+use crate::device::PairingEnd;
 use crate::error::WireError;
-use crate::id::{ApprovalId, PrincipalId, SessionId, StepId, StreamId, ToolCallId};
+use crate::id::{
+    ApprovalId, DeviceId, HostId, PairingId, PrincipalId, SessionId, StepId, StreamId, ToolCallId,
+};
 use crate::json::Json;
 use crate::policy::{Capability, SandboxLevel};
 use crate::principal::Principal;
@@ -326,6 +329,40 @@ payloads! {
         session_id: SessionId,
         /// The question.
         approval_id: ApprovalId,
+    }
+    /// Payload of `pairing_requested`.
+    PairingRequested {
+        /// The question.
+        pairing_id: PairingId,
+    }
+    /// Payload of `pairing_settled`.
+    PairingSettled {
+        /// The question.
+        pairing_id: PairingId,
+        /// How it ended.
+        end: PairingEnd,
+    }
+    /// Payload of `pairing_window_changed`.
+    PairingWindowChanged {
+        /// Whether one is open.
+        open: bool,
+        /// Why it changed, in a sentence.
+        reason: String,
+    }
+    /// Payload of `device_changed`.
+    DeviceChanged {
+        /// The device.
+        device_id: DeviceId,
+    }
+    /// Payload of `device_removed`.
+    DeviceRemoved {
+        /// The device.
+        device_id: DeviceId,
+    }
+    /// Payload of `host_key_changed`.
+    HostKeyChanged {
+        /// What the host is known by now.
+        host_id: HostId,
     }
     /// Payload of `host_stopping`.
     HostStopping {

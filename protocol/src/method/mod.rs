@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::codec::to_json_value;
+use crate::device::{Device, PairingWindow};
 use crate::health::HealthReport;
 use crate::principal::Scope;
 
@@ -77,6 +78,7 @@ macro_rules! methods {
 
         /// The result of a method.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[expect(clippy::large_enum_variant, reason = "answers are short-lived and moved once; a box would cost more")]
         pub enum Response { $($(#[doc = $doc])* $name($result),)* }
 
         impl Response {
@@ -161,4 +163,28 @@ methods! {
     Health(Health) -> HealthReport, Observe;
     /// Stops the host in order; returns once it has begun.
     Shutdown(Shutdown) -> Done, Admin;
+    /// Who is asked, and as whom one asks.
+    Identify(Identify) -> Identity, Observe;
+    /// Opens the pairing window: a new code and link, good for two minutes. Only for the owner at the machine.
+    OpenPairing(OpenPairing) -> PairingWindow, Admin;
+    /// Closes the pairing window; devices that wait for an answer go on waiting.
+    ClosePairing(ClosePairing) -> Done, Admin;
+    /// The pairing window (for the owner at the machine) and the devices that wait for an answer.
+    ListPairings(ListPairings) -> PairingPage, Admin;
+    /// Answers a device that asks to be paired. After a typed code the digits on its screen are needed.
+    DecidePairing(DecidePairing) -> PairingDecided, Admin;
+    /// The paired devices, by name.
+    ListDevices(ListDevices) -> DevicePage, Admin;
+    /// Gives a device another name.
+    RenameDevice(RenameDevice) -> Device, Admin;
+    /// Gives a device other rights; its connections are made anew with them.
+    SetDeviceScopes(SetDeviceScopes) -> Device, Admin;
+    /// Ends a device's pairing: its connections are cut, its tasks cancelled, its remembered answers forgotten.
+    RevokeDevice(RevokeDevice) -> Done, Admin;
+    /// Who was connected when, newest first.
+    ListConnections(ListConnections) -> ConnectionPage, Admin;
+    /// Ends the pairing of the device that asks.
+    Unpair(Unpair) -> Done, Observe;
+    /// Gives the host new keys. Paired devices follow, unless the old ones count as stolen.
+    RotateHostKey(RotateHostKey) -> Identity, Admin;
 }

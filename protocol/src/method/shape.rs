@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{ApprovalRecord, ChangeKind, Decision, RememberedRule};
+use crate::device::{ConnectionRecord, Device, PairingEnd, PairingWindow, PendingPairing};
 use crate::event::SessionEvent;
 use crate::id::{
-    ApprovalId, ArtifactId, CommandId, PrincipalId, RuleId, SessionId, StepId, TaskId, WorkspaceId,
+    ApprovalId, ArtifactId, CommandId, DeviceId, HostId, PairingId, PrincipalId, RuleId, SessionId, StepId,
+    TaskId, WorkspaceId,
 };
 use crate::policy::Remember;
+use crate::principal::{Principal, Scope};
 use crate::session::{
     ClientInfo, CompatibilityStatus, ExecutionEnvironment, ModelInfo, PolicySummary, SessionState,
     SessionSummary, TaskOptions, TaskSummary, WorkspaceHint,
@@ -349,5 +352,138 @@ shapes! {
     /// Parameters of `Shutdown`.
     #[derive(Default)]
     Shutdown {
+    }
+    /// Parameters of `Identify`.
+    #[derive(Default)]
+    Identify {
+    }
+    /// Result of `Identify` and `RotateHostKey`.
+    Identity {
+        /// The host, derived from its keys.
+        host_id: HostId,
+        /// Its name for people.
+        host_name: String,
+        /// Its version.
+        version: String,
+        /// Wire contract it speaks.
+        protocol_version: u16,
+        /// As whom the caller is known, with the rights held at this moment.
+        principal: Principal,
+    }
+    /// Parameters of `OpenPairing`.
+    #[derive(Default)]
+    OpenPairing {
+    }
+    /// Parameters of `ClosePairing`.
+    #[derive(Default)]
+    ClosePairing {
+    }
+    /// Parameters of `ListPairings`.
+    #[derive(Default)]
+    ListPairings {
+    }
+    /// Result of `ListPairings`.
+    #[derive(Eq)]
+    PairingPage {
+        /// The open window; absent when there is none, and for callers other than the owner at the machine.
+        window: Option<PairingWindow>,
+        /// Devices that wait, oldest first.
+        pending: Vec<PendingPairing>,
+    }
+    /// Result of `DecidePairing`.
+    #[derive(Eq)]
+    PairingDecided {
+        /// The question.
+        pairing_id: PairingId,
+        /// How it ended.
+        end: PairingEnd,
+        /// The device, when it was approved.
+        device: Option<Device>,
+    }
+    /// Parameters of `ListDevices`.
+    #[derive(Default)]
+    ListDevices {
+    }
+    /// Result of `ListDevices`.
+    #[derive(Eq)]
+    DevicePage {
+        /// The devices, by name.
+        devices: Vec<Device>,
+    }
+    /// Parameters of `RenameDevice`.
+    RenameDevice {
+        /// The device.
+        device_id: DeviceId,
+        /// The name; 1–[`crate::limits::MAX_DEVICE_NAME_BYTES`] bytes.
+        name: String,
+    }
+    /// Parameters of `SetDeviceScopes`.
+    SetDeviceScopes {
+        /// The device.
+        device_id: DeviceId,
+        /// Rights it holds from now on, `observe` among them.
+        scopes: Vec<Scope>,
+    }
+    /// Parameters of `RevokeDevice`.
+    RevokeDevice {
+        /// The device.
+        device_id: DeviceId,
+        /// Makes a repetition harmless.
+        command_id: Option<CommandId>,
+    }
+    /// Parameters of `ListConnections`.
+    #[derive(Default)]
+    ListConnections {
+        /// Rows wanted; see [`crate::limits::DEFAULT_PAGE`].
+        limit: Option<u32>,
+    }
+    /// Result of `ListConnections`.
+    #[derive(Eq)]
+    ConnectionPage {
+        /// The rows, newest first.
+        connections: Vec<ConnectionRecord>,
+    }
+    /// Parameters of `Unpair`.
+    #[derive(Default)]
+    Unpair {
+    }
+    /// Parameters of `RotateHostKey`.
+    #[derive(Default)]
+    RotateHostKey {
+        /// The old keys may be in other hands: nobody may follow from them, every device has to be paired again.
+        #[serde(default)]
+        compromised: bool,
+    }
+}
+
+/// Parameters of `DecidePairing`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DecidePairing {
+    /// The question.
+    pub pairing_id: PairingId,
+    /// The answer.
+    pub decision: Decision,
+    /// The digits on the device's screen; needed to approve after a typed code. Spaces do not count.
+    pub digits: Option<String>,
+    /// Rights granted, `observe` among them; absent: those the device asked for.
+    pub scopes: Option<Vec<Scope>>,
+    /// Another name for the device.
+    pub name: Option<String>,
+    /// Makes a repetition harmless.
+    pub command_id: Option<CommandId>,
+}
+
+/// Without the digits: logs are read by more people than the screen.
+impl std::fmt::Debug for DecidePairing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { pairing_id, decision, scopes, name, .. } = self;
+        f.debug_struct("DecidePairing")
+            .field("pairing_id", pairing_id)
+            .field("decision", decision)
+            .field("scopes", scopes)
+            .field("name", name)
+            .finish_non_exhaustive()
     }
 }
