@@ -8,16 +8,17 @@ use std::path::PathBuf;
 
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::{ApprovalRecord, ChangeKind, RememberedRule};
+use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{EventBody, HostEvent, HostEventBody, SessionEvent, ToolCompleted, Usage};
 use lanyard_protocol::health::HealthCounters;
 use lanyard_protocol::id::{
-    ApprovalId, ArtifactId, CommandId, EventId, PrincipalId, RuleId, SessionId, StepId, TaskId, ToolCallId,
-    WorkspaceId,
+    ApprovalId, ArtifactId, CommandId, DeviceId, EventId, PrincipalId, RuleId, SessionId, StepId, TaskId,
+    ToolCallId, WorkspaceId,
 };
 use lanyard_protocol::message::ConversationMessage;
 use lanyard_protocol::method::Response;
-use lanyard_protocol::principal::Principal;
+use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_protocol::session::{SessionState, SessionSummary, TaskOptions, TaskSummary, WorkspaceScope};
 use lanyard_protocol::tool::ToolRequest;
 
@@ -27,6 +28,9 @@ pub const MAX_RULES: usize = 1_000;
 /// Approvals whose ids [`Journal::approvals_by_prefix`] looks at: some milliseconds. A person types the beginning of an
 /// id that was on the screen lately.
 pub const PREFIX_REACH: usize = 20_000;
+
+/// Rows kept of who was connected when: months of a household, days of a team.
+pub const MAX_CONNECTIONS_KEPT: usize = 5_000;
 
 /// Why the journal cannot do what is asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -211,6 +215,44 @@ pub struct CommandRecord {
     pub at: Timestamp,
 }
 
+/// A paired device as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Derived from its keys.
+    pub device_id: DeviceId,
+    /// Name for people.
+    pub name: String,
+    /// What it said it runs on.
+    pub platform: String,
+    /// Ed25519 public key; unique among devices.
+    pub signing_key: [u8; 32],
+    /// X25519 public key.
+    pub agreement_key: [u8; 32],
+    /// Rights it holds.
+    pub scopes: Vec<Scope>,
+    /// When its pairing was approved.
+    pub paired_at: Timestamp,
+    /// When it was last connected, and where from.
+    pub last_seen: Option<(Timestamp, String)>,
+    /// Approved, and not yet known to know: what the grant can be sent again from.
+    pub provisional: Option<ProvisionalDevice>,
+}
+
+/// See [`DeviceRecord::provisional`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProvisionalDevice {
+    /// The entry is forgotten after this instant.
+    pub until: Timestamp,
+    /// Secret; the pairing protocol's own record.
+    pub state: Vec<u8>,
+}
+
+impl std::fmt::Debug for ProvisionalDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProvisionalDevice").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
 /// One row to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
@@ -248,6 +290,14 @@ pub enum Write {
     Audit(Box<EventEnvelope>),
     /// Adds to the host log.
     Host(Box<HostEventBody>),
+    /// Adds or changes a paired device.
+    Device(Box<DeviceRecord>),
+    /// Forgets a device, and the remembered answers it gave.
+    RemoveDevice(DeviceId),
+    /// Adds or changes one row of who was connected when, by its number. The newest [`MAX_CONNECTIONS_KEPT`] are kept.
+    Connection(Box<ConnectionRecord>),
+    /// Adds to counters, by name.
+    Count(Vec<(String, u64)>),
     /// Removes a session with everything that belongs to it. Refused while it has a checkpoint: its task is under way.
     DeleteSession(SessionId),
 }
@@ -357,6 +407,12 @@ pub trait Journal: Send + Sync {
     fn host_events(&self, after: u64, limit: usize) -> Result<(Vec<HostEvent>, u64), JournalError>;
     /// Records waiting for the central services, oldest first, with their outbox numbers.
     fn outbox(&self, after: u64, limit: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError>;
+    /// Paired devices, by id.
+    fn devices(&self) -> Result<Vec<DeviceRecord>, JournalError>;
+    /// Who was connected when, newest first.
+    fn connections(&self, limit: usize) -> Result<Vec<ConnectionRecord>, JournalError>;
+    /// Counters whose names begin with `prefix`, by name.
+    fn counts(&self, prefix: &str) -> Result<Vec<(String, u64)>, JournalError>;
     /// Counts for the health panel.
     fn counters(&self) -> Result<HealthCounters, JournalError>;
     /// Whether a new task may start, or why not (`store.max_bytes`).

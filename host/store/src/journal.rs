@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use lanyard_ports::journal::{
-    ArtifactStore, Baseline, CallRecord, Checkpoint, CommandRecord, Cursor, EventPage, Journal, JournalError,
-    SessionRecord, Write,
+    ArtifactStore, Baseline, CallRecord, Checkpoint, CommandRecord, Cursor, DeviceRecord, EventPage, Journal,
+    JournalError, SessionRecord, Write,
 };
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
+use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::HostEvent;
 use lanyard_protocol::health::HealthCounters;
@@ -137,6 +138,18 @@ impl Journal for Store {
 
     fn outbox(&self, after: u64, limit: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError> {
         self.view()?.outbox(after, limit)
+    }
+
+    fn devices(&self) -> Result<Vec<DeviceRecord>, JournalError> {
+        self.view()?.devices()
+    }
+
+    fn connections(&self, limit: usize) -> Result<Vec<ConnectionRecord>, JournalError> {
+        self.view()?.connections(limit)
+    }
+
+    fn counts(&self, prefix: &str) -> Result<Vec<(String, u64)>, JournalError> {
+        self.view()?.counts(prefix)
     }
 
     fn counters(&self) -> Result<HealthCounters, JournalError> {

@@ -10,7 +10,7 @@ use crate::table::TableId;
 use crate::writer::begin;
 
 /// The version this host reads and writes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Where the version stands in `meta`, as four bytes big-endian. Every version must be able to read it.
 const VERSION_KEY: &[u8] = b"schema";
@@ -28,7 +28,15 @@ pub(crate) struct Migration {
 }
 
 /// Every step there is, in order.
-const MIGRATIONS: &[Migration] = &[];
+const MIGRATIONS: &[Migration] = &[Migration { to: 2, run: add_devices }];
+
+/// To 2: paired devices, who was connected when, counters by name. Every row of version 1 stays as it is.
+fn add_devices(txn: &WriteTransaction) -> Result<(), Fault> {
+    for table in [TableId::Devices, TableId::Connections, TableId::Counters] {
+        txn.open_table(table.definition())?;
+    }
+    Ok(())
+}
 
 /// What a file was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,9 +185,10 @@ mod tests {
             tasks.insert(rows.to_be_bytes().as_slice(), b"".as_slice())?;
             Ok(())
         };
-        let steps = [Migration { to: 3, run: mark }, Migration { to: 2, run: mark }];
-        assert_eq!(prepare_with(&db, 3, &steps).unwrap().0, Found::Older(1));
-        assert_eq!(prepare_with(&db, 3, &steps).unwrap().0, Found::Current);
+        let (next, last) = (VERSION + 1, VERSION + 2);
+        let steps = [Migration { to: last, run: mark }, Migration { to: next, run: mark }];
+        assert_eq!(prepare_with(&db, last, &steps).unwrap().0, Found::Older(VERSION));
+        assert_eq!(prepare_with(&db, last, &steps).unwrap().0, Found::Current);
         let txn = db.begin_read().unwrap();
         assert_eq!(txn.open_table(TableId::Tasks.definition()).unwrap().len().unwrap(), 2);
         assert_eq!(txn.open_table(TableId::Migrations.definition()).unwrap().len().unwrap(), 3);
@@ -189,17 +198,18 @@ mod tests {
     fn a_failed_migration_leaves_the_old_version() {
         let db = database();
         prepare(&db).unwrap();
-        let fails = [Migration { to: 2, run: |_| Err(std::io::Error::other("broken").into()) }];
-        assert!(matches!(prepare_with(&db, 2, &fails), Err(SchemaError::Fault(_))));
+        let next = VERSION + 1;
+        let fails = [Migration { to: next, run: |_| Err(std::io::Error::other("broken").into()) }];
+        assert!(matches!(prepare_with(&db, next, &fails), Err(SchemaError::Fault(_))));
         assert_eq!(prepare(&db).unwrap().0, Found::Current);
-        assert!(matches!(prepare_with(&db, 2, &[]), Err(SchemaError::NotAStore(_))));
+        assert!(matches!(prepare_with(&db, next, &[]), Err(SchemaError::NotAStore(_))));
     }
 
     #[test]
     fn a_newer_file_and_a_foreign_one_are_not_touched() {
         let db = database();
-        prepare_with(&db, 7, &[]).unwrap();
-        assert!(matches!(prepare(&db), Err(SchemaError::Newer(7))));
+        prepare_with(&db, VERSION + 5, &[]).unwrap();
+        assert!(matches!(prepare(&db), Err(SchemaError::Newer(found)) if found == VERSION + 5));
         let foreign = database();
         let txn = foreign.begin_write().unwrap();
         txn.open_table(TableDefinition::<u64, u64>::new("theirs")).unwrap();

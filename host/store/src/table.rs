@@ -73,6 +73,12 @@ tables! {
     ArtifactOwners = "artifact_owners";
     /// Index: session, artifact.
     ArtifactsBySession = "artifacts_by_session";
+    /// device → its keys and rights. Since schema 2, as are those below.
+    Devices = "devices";
+    /// number → who was connected when; a ring.
+    Connections = "connections";
+    /// name → how often.
+    Counters = "counters";
 }
 
 impl TableId {

@@ -1,6 +1,7 @@
 //! Reading: each call sees one committed state, is bounded in rows or bytes, and never waits for the writer.
 
 mod approvals;
+mod devices;
 mod events;
 mod rows;
 mod sessions;
@@ -84,7 +85,7 @@ impl<'a> View<'a> {
     }
 
     /// Number of rows; kept by redb, not counted.
-    fn len(&self, id: TableId) -> Result<u64, JournalError> {
+    pub(crate) fn len(&self, id: TableId) -> Result<u64, JournalError> {
         self.table(id)?.len().map_err(|error| self.failed(error))
     }
 

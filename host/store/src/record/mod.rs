@@ -6,6 +6,7 @@
 
 mod call;
 mod counters;
+mod device;
 mod session;
 mod task;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
 use lanyard_protocol::codec::{from_postcard, to_postcard};
+use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{HostEvent, SessionEvent};
 use lanyard_protocol::id::WorkspaceId;
@@ -27,6 +29,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use call::CallRow;
 pub(crate) use counters::{Head, MigrationRow, OwnerRow, Totals};
+pub(crate) use device::CounterRow;
 pub(crate) use session::Digest;
 
 use crate::table::TableId;
@@ -101,7 +104,9 @@ macro_rules! stored_as_they_are {
 
 stored_as_they_are! {
     ApprovalRecord => Approvals;
+    ConnectionRecord => Connections;
     ConversationMessage => Messages;
+    CounterRow => Counters;
     Digest => Digests;
     EventEnvelope => Outbox;
     Head => Heads;
@@ -177,6 +182,9 @@ fn decodes(table: TableId, bytes: &[u8]) -> bool {
         TableId::HostEvents => reads::<HostEvent>(bytes),
         TableId::Outbox => reads::<EventEnvelope>(bytes),
         TableId::ArtifactOwners => reads::<OwnerRow>(bytes),
+        TableId::Devices => reads::<lanyard_ports::journal::DeviceRecord>(bytes),
+        TableId::Connections => reads::<ConnectionRecord>(bytes),
+        TableId::Counters => reads::<CounterRow>(bytes),
         TableId::SessionsByChange
         | TableId::ApprovalsByTime
         | TableId::ApprovalsBySession

@@ -76,6 +76,9 @@ fn every_record() -> Vec<String> {
         round_trip(&host),
         round_trip(&sample::envelope("a")),
         round_trip(&OwnerRow { size: 5 }),
+        round_trip(&sample::device_record("d1", 7)),
+        round_trip(&sample::connection_record(300, true)),
+        round_trip(&CounterRow { count: 300 }),
     ]
 }
 
@@ -100,6 +103,9 @@ const PINNED: &[&str] = &[
     "host_events ff2e8f27c2f34a13",
     "outbox d9adfedc23e2aac7",
     "artifact_owners bc5959f43bc6e471",
+    "devices 7acd385e8c057750",
+    "connections a88ea3fcb9f350af",
+    "counters 261d5919e9e0b27f",
 ];
 
 #[test]
@@ -123,6 +129,14 @@ fn every_phase_and_every_replay_round_trips() {
             round_trip(&CallRow { phase, replay, approval_id: None, completed: None });
         }
     }
+}
+
+#[test]
+fn a_device_without_what_may_be_missing_round_trips() {
+    use lanyard_ports::journal::DeviceRecord;
+    let bare =
+        DeviceRecord { scopes: vec![], last_seen: None, provisional: None, ..sample::device_record("d1", 0) };
+    round_trip(&bare);
 }
 
 #[cfg(unix)]

@@ -7,11 +7,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lanyard_ports::journal::{ArtifactStore, CallPhase, Cursor, Journal};
+use lanyard_ports::journal::{
+    ArtifactStore, CallPhase, Cursor, DeviceRecord, Journal, MAX_CONNECTIONS_KEPT, Write,
+};
 use lanyard_protocol::event::EventBody;
 
 use super::sample::*;
 use super::{counts, open};
+use crate::Store;
 
 /// Set for the child: the directory it writes to.
 const CHILD_DIR: &str = "LANYARD_STORE_CRASH_DIR";
@@ -110,6 +113,7 @@ fn batches_there(dir: &Path) -> usize {
     assert_eq!(record.summary.last_seq, after);
     assert_eq!(store.message_count(&sid("a")).unwrap(), whole as u64);
     assert_eq!(store.counters().unwrap().events, after);
+    host_rows_there(&store, whole);
     for batch in 0..whole {
         let call = store.call(&sid("a"), &cid(&format!("c{batch}"))).unwrap().unwrap();
         assert_eq!(call.phase, CallPhase::Finished);
@@ -118,6 +122,27 @@ fn batches_there(dir: &Path) -> usize {
         assert_eq!(bytes, batch.to_string().as_bytes());
     }
     whole
+}
+
+/// The rows of no session, as so many batches leave them: each adds a device and removes the one before the last.
+fn host_rows_there(store: &Store, whole: usize) {
+    let mut devices: Vec<_> = (0..whole).rev().take(2).map(paired).collect();
+    devices.sort_by(|a, b| a.device_id.cmp(&b.device_id));
+    assert_eq!(store.devices().unwrap(), devices, "after {whole} batches");
+    let connections: Vec<_> =
+        (1..=whole as u64).rev().map(|number| connection_record(number, false)).collect();
+    assert_eq!(
+        store.connections(usize::MAX).unwrap()[..],
+        connections[..connections.len().min(MAX_CONNECTIONS_KEPT)]
+    );
+    let count = store.counts("").unwrap().into_iter().map(|(_, count)| count).sum::<u64>();
+    assert_eq!(count, whole as u64);
+}
+
+/// The device a batch adds.
+fn paired(batch: usize) -> DeviceRecord {
+    let turn = batch % 3;
+    DeviceRecord { name: batch.to_string(), ..device_record(&format!("d{turn}"), turn as u8) }
 }
 
 /// Does nothing unless it is the child: then it writes until it is killed.
@@ -143,7 +168,11 @@ async fn child_writes_until_killed() {
             event("a", &number),
             event("a", &number),
             message("a", &number),
-            lanyard_ports::journal::Write::Call(Box::new(record)),
+            Write::Call(Box::new(record)),
+            Write::Device(Box::new(paired(batch))),
+            Write::RemoveDevice(paired(batch + 1).device_id),
+            connection(batch as u64 + 1, false),
+            count("batches", 1),
         ];
         if batch % 4 == 3 {
             store.append(rows).await.unwrap();

@@ -87,7 +87,7 @@ fn pretend(f: &Fixture, free: Option<u64>) {
 #[tokio::test]
 async fn a_disk_about_to_be_full_refuses_without_stopping() {
     let f = Fixture::new();
-    f.commit(vec![session("a"), session("b"), event("a", "before")]).await;
+    f.commit(vec![session("a"), session("b"), event("a", "before"), device("d1", 1), device("d2", 2)]).await;
     pretend(&f, Some(TASK_RESERVE - 1));
     assert!(matches!(f.store.room(), Err(JournalError::Full(text)) if text.contains("free some space")));
     f.commit(vec![event("a", "a task under way goes on")]).await;
@@ -98,6 +98,10 @@ async fn a_disk_about_to_be_full_refuses_without_stopping() {
     // Reading and making room still work.
     assert_eq!(f.store.events(&sid("a"), Cursor::End, 9).unwrap().last_seq, 2);
     f.commit(vec![Write::DeleteSession(sid("b"))]).await;
+    // A right is taken away, and none is given.
+    f.commit(vec![Write::RemoveDevice(id("d1"))]).await;
+    assert!(matches!(f.store.commit(vec![device("d3", 3)]).await, Err(JournalError::Full(_))));
+    assert_eq!(f.store.devices().unwrap(), [device_record("d2", 2)]);
     pretend(&f, Some(DELETE_RESERVE - 1));
     assert!(matches!(f.store.commit(vec![Write::DeleteSession(sid("a"))]).await, Err(JournalError::Full(_))));
     pretend(&f, None);

@@ -5,11 +5,13 @@ mod artifacts;
 mod basics;
 mod corrupt;
 mod crash;
+mod devices;
 mod disk;
 mod faults;
 mod group;
 mod invariants;
 mod lists;
+mod migration;
 mod model;
 mod opening;
 mod power;
@@ -74,6 +76,19 @@ impl Fixture {
     fn reopen(self) -> Self {
         self.store.close().unwrap();
         drop(self.store);
+        let (store, heard) = open(self.dir.path());
+        Self { store, heard, dir: self.dir }
+    }
+
+    /// Stops in order, changes the file past every check, and opens it again.
+    fn tampered(self, change: impl FnOnce(&redb::WriteTransaction)) -> Self {
+        self.store.close().unwrap();
+        drop(self.store);
+        let db = redb::Database::create(self.dir.path().join("store.redb")).unwrap();
+        let txn = db.begin_write().unwrap();
+        change(&txn);
+        txn.commit().unwrap();
+        drop(db);
         let (store, heard) = open(self.dir.path());
         Self { store, heard, dir: self.dir }
     }

@@ -1,10 +1,10 @@
 //! The store against a model: random batches, refused and accepted, with restarts between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lanyard_ports::journal::{CallPhase, Cursor, Journal, Write};
-use lanyard_protocol::approval::ApprovalState;
+use lanyard_protocol::approval::{ApprovalState, RememberedRule};
 use proptest::prelude::*;
 
 use super::disk::SimDisk;
@@ -16,6 +16,10 @@ use crate::{Store, StoreOptions};
 const SESSIONS: [&str; 3] = ["a", "a.b", "b"];
 const CALLS: [&str; 2] = ["c1", "c2"];
 const APPROVALS: [&str; 2] = ["ap1", "ap2"];
+const DEVICES: [&str; 3] = ["d1", "d1.b", "d2"];
+const COUNTED: [&str; 2] = ["c", "c.d"];
+/// Fewer than the devices, so that they meet.
+const KEYS: u8 = 3;
 const PHASES: [CallPhase; 6] = [
     CallPhase::Planned,
     CallPhase::Authorized,
@@ -38,6 +42,12 @@ enum Row {
     Checkpoint,
     Clear,
     Progress(i64),
+    Device(usize, u8),
+    RemoveDevice(usize),
+    /// An answer for good, by a device.
+    Rule(usize),
+    Connection(u64, bool),
+    Count(usize, u64),
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +69,12 @@ struct Session {
 #[derive(Debug, Clone, Default)]
 struct Model {
     sessions: BTreeMap<usize, Session>,
+    /// Each with its key.
+    devices: BTreeMap<usize, u8>,
+    /// Devices that have answered for good.
+    rules: BTreeSet<usize>,
+    connections: BTreeMap<u64, bool>,
+    counts: BTreeMap<usize, u64>,
 }
 
 impl Model {
@@ -81,8 +97,39 @@ impl Model {
             Row::Delete if self.sessions.get(&at).is_some_and(|session| session.checkpoint) => None,
             Row::Delete => self.sessions.remove(&at).map(|_| ()),
             Row::Delta => None,
+            Row::Device(..) | Row::RemoveDevice(_) | Row::Rule(_) | Row::Connection(..) | Row::Count(..) => {
+                self.of_the_host(row)
+            }
             other => self.change(at, other),
         }
+    }
+
+    /// Rows of no session.
+    fn of_the_host(&mut self, row: &Row) -> Option<()> {
+        match row {
+            Row::Device(device, key) => {
+                if self.devices.iter().any(|(other, its)| other != device && its == key) {
+                    return None;
+                }
+                self.devices.insert(*device, *key);
+            }
+            Row::RemoveDevice(device) => {
+                self.devices.remove(device);
+                self.rules.remove(device);
+            }
+            Row::Rule(device) => {
+                self.rules.insert(*device);
+            }
+            Row::Connection(number, ended) => {
+                self.connections.insert(*number, *ended);
+            }
+            Row::Count(name, add) => {
+                let count = self.counts.entry(*name).or_default();
+                *count = count.saturating_add(*add);
+            }
+            _ => unreachable!("a row of a session"),
+        }
+        Some(())
     }
 
     fn change(&mut self, at: usize, row: &Row) -> Option<()> {
@@ -108,7 +155,7 @@ impl Model {
                 }
                 session.approvals.insert(*approval, *state);
             }
-            Row::Add | Row::Delete | Row::Delta | Row::Clear => {}
+            _ => unreachable!("not a row of a session that is there"),
         }
         Some(())
     }
@@ -136,8 +183,19 @@ fn write(at: usize, row: &Row) -> Write {
         Row::Approval(a, state) => approval(name, APPROVALS[*a], STATES[*state]),
         Row::Checkpoint => checkpoint(name),
         Row::Clear => Write::ClearCheckpoint(sid(name)),
+        Row::Device(d, key) => device(DEVICES[*d], *key),
+        Row::RemoveDevice(d) => Write::RemoveDevice(id(DEVICES[*d])),
+        Row::Rule(d) => answered(DEVICES[*d]),
+        Row::Connection(number, ended) => connection(*number, *ended),
+        Row::Count(n, add) => count(COUNTED[*n], *add),
         Row::Progress(millis) => progress(name, |p| p.at = at_millis(*millis)),
     }
+}
+
+/// An answer for good, by a device; named after it.
+fn answered(device: &str) -> Write {
+    let record = rule_record(device, None);
+    Write::Rule(Box::new(RememberedRule { created_by: id(device), fingerprint: device.to_owned(), ..record }))
 }
 
 fn at_millis(millis: i64) -> lanyard_protocol::Timestamp {
@@ -156,6 +214,12 @@ fn row() -> impl Strategy<Value = Row> {
         2 => Just(Row::Checkpoint),
         1 => Just(Row::Clear),
         3 => (0..5_000_i64).prop_map(Row::Progress),
+        3 => (0..DEVICES.len(), 0..KEYS).prop_map(|(d, key)| Row::Device(d, key)),
+        1 => (0..DEVICES.len()).prop_map(Row::RemoveDevice),
+        2 => (0..DEVICES.len()).prop_map(Row::Rule),
+        2 => (1..6_u64, any::<bool>()).prop_map(|(n, ended)| Row::Connection(n, ended)),
+        2 => (0..COUNTED.len(), prop_oneof![0..9_u64, Just(u64::MAX - 20)])
+            .prop_map(|(n, add)| Row::Count(n, add)),
     ]
 }
 
@@ -208,6 +272,20 @@ fn compare(store: &Store, model: &Model) {
     assert_eq!(counters.events, model.sessions.values().map(|s| s.events).sum::<u64>());
 }
 
+fn compare_host(store: &Store, model: &Model) {
+    let devices: Vec<_> =
+        model.devices.iter().map(|(device, key)| device_record(DEVICES[*device], *key)).collect();
+    assert_eq!(store.devices().unwrap(), devices);
+    let rules: Vec<_> = store.rules().unwrap().into_iter().map(|rule| rule.rule_id.to_string()).collect();
+    assert_eq!(rules, model.rules.iter().map(|device| DEVICES[*device]).collect::<Vec<_>>());
+    let connections: Vec<_> =
+        model.connections.iter().rev().map(|(number, ended)| connection_record(*number, *ended)).collect();
+    assert_eq!(store.connections(9).unwrap(), connections);
+    let counts: Vec<_> =
+        model.counts.iter().map(|(name, count)| (COUNTED[*name].to_owned(), *count)).collect();
+    assert_eq!(store.counts("").unwrap(), counts);
+}
+
 /// Runs the steps; appended batches are followed by a flush, so that a refusal shows at a known place.
 async fn run(steps: Vec<Step>) {
     let dir = tempfile::tempdir().unwrap();
@@ -235,6 +313,7 @@ async fn run(steps: Vec<Step>) {
             }
         }
         compare(&store, &model);
+        compare_host(&store, &model);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use lanyard_ports::journal::{Cursor, Journal};
+use lanyard_ports::journal::{Cursor, Journal, Write};
 
 use super::disk::SimDisk;
 use super::sample::*;
@@ -35,8 +35,10 @@ async fn what_was_acknowledged_survives_a_loss_of_power() {
         disk.fail_after(random.next() % 300, ErrorKind::Other);
         let mut acknowledged = 0;
         for step in 0.. {
-            let batch = if step % 2 == 0 { step_before("a", step) } else { step_after("a", step - 1) };
+            let mut batch = if step % 2 == 0 { step_before("a", step) } else { step_after("a", step - 1) };
             let events = if step % 2 == 0 { 4 } else { 1 };
+            batch.extend([count("events", events), connection(step as u64, false)]);
+            batch.extend([device("d1", step as u8), Write::RemoveDevice(id("d2"))]);
             if store.commit(batch).await.is_err() {
                 check(&disk, &mut random, &options, (acknowledged, events)).await;
                 break;
@@ -60,6 +62,11 @@ async fn check(disk: &SimDisk, random: &mut XorShift, options: &StoreOptions, (s
         let seqs: Vec<_> = page.events.iter().filter_map(|event| event.seq).collect();
         assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
         assert_eq!(store.counters().unwrap().events, page.last_seq);
+        let counted = store.counts("events").unwrap().first().map_or(0, |(_, count)| *count);
+        assert_eq!(counted, page.last_seq, "rows of devices and of the session come together or not at all");
+        let connections = store.connections(9_999).unwrap();
+        let device = store.devices().unwrap().first().map(|device| u64::from(device.signing_key[0]));
+        assert_eq!(device, connections.first().map(|row| row.connection % 256));
         store.commit(vec![event("a", "goes on")]).await.unwrap();
     }
 }

@@ -1,13 +1,14 @@
 //! One of each: rows as the rest of the host would write them.
 
 use lanyard_ports::journal::{
-    Baseline, CallPhase, CallRecord, Checkpoint, CommandRecord, NewEvent, Replay, SessionProgress,
-    SessionRecord, Write,
+    Baseline, CallPhase, CallRecord, Checkpoint, CommandRecord, DeviceRecord, NewEvent, ProvisionalDevice,
+    Replay, SessionProgress, SessionRecord, Write,
 };
 use lanyard_protocol::approval::{
     ApprovalAnswer, ApprovalDetail, ApprovalRecord, ApprovalRequest, ApprovalState, ChangeKind, Decision,
     DeliveryReceipt, OtherDetail, RememberedRule, RiskLevel,
 };
+use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::{BoundedContext, Component, EventEnvelope, Severity};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{
@@ -363,6 +364,45 @@ pub(crate) fn envelope(session: &str) -> EventEnvelope {
         severity: Severity::Info,
         payload: Json(serde_json::json!({"exit": 0})),
     }
+}
+
+/// A device that is not yet known to know; `key` fills both of its keys.
+pub(crate) fn device_record(device: &str, key: u8) -> DeviceRecord {
+    DeviceRecord {
+        device_id: id(device),
+        name: format!("Device {device}"),
+        platform: "linux".to_owned(),
+        signing_key: [key; 32],
+        agreement_key: [key ^ 0xff; 32],
+        scopes: vec![Scope::Observe, Scope::Approve],
+        paired_at: at(5_000),
+        last_seen: Some((at(5_100), "192.0.2.7:4242".to_owned())),
+        provisional: Some(ProvisionalDevice { until: at(605_000), state: vec![1, 2, 0xff] }),
+    }
+}
+
+pub(crate) fn device(device: &str, key: u8) -> Write {
+    Write::Device(Box::new(device_record(device, key)))
+}
+
+pub(crate) fn connection_record(number: u64, ended: bool) -> ConnectionRecord {
+    ConnectionRecord {
+        connection: number,
+        device_id: id("d1"),
+        name: "Device d1".to_owned(),
+        address: "[fe80::1%2]:4242".to_owned(),
+        connected_at: at(6_000),
+        ended_at: ended.then(|| at(7_000)),
+        end_reason: ended.then(|| "timed_out".to_owned()),
+    }
+}
+
+pub(crate) fn connection(number: u64, ended: bool) -> Write {
+    Write::Connection(Box::new(connection_record(number, ended)))
+}
+
+pub(crate) fn count(name: &str, add: u64) -> Write {
+    Write::Count(vec![(name.to_owned(), add)])
 }
 
 /// What a step with one tool call writes before the tool starts.

@@ -38,6 +38,10 @@ impl Stage<'_, '_> {
             Write::Command(record) => self.command(&record),
             Write::Audit(envelope) => self.audit(&envelope),
             Write::Host(body) => self.tell_host(Timestamp::now(), *body),
+            Write::Device(record) => self.device(&record),
+            Write::RemoveDevice(id) => self.remove_device(&id),
+            Write::Connection(record) => self.connection(&record),
+            Write::Count(counts) => self.count(counts),
             Write::DeleteSession(id) => self.delete_session(&id),
         }
     }

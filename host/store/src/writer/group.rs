@@ -55,6 +55,7 @@ impl Group<'_> {
         super::prune::host_events(&mut tables, &mut self.totals)?;
         super::prune::commands(&mut tables)?;
         super::prune::outbox(&mut tables, &self.totals)?;
+        super::prune::connections(&mut tables)?;
         let changed = tables.changed();
         self.totals.row_bytes = tables.row_bytes();
         if changed {

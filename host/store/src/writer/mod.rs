@@ -3,6 +3,7 @@
 mod apply;
 mod approval;
 mod call;
+mod device;
 mod group;
 mod prune;
 mod refusals;
@@ -19,9 +20,13 @@ use lanyard_ports::sink::CommitObserver;
 use redb::Database;
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+pub(crate) use self::device::{COUNTER_NAME_BYTES, COUNTERS};
 pub(crate) use self::group::begin;
 #[cfg(test)]
-pub(crate) use self::prune::{COMMANDS, HOST_EVENTS, HOST_EVENTS_SLACK, OUTBOX, OUTBOX_SLACK};
+pub(crate) use self::prune::{
+    COMMANDS, CONNECTIONS_SLACK, HOST_EVENTS, HOST_EVENTS_SLACK, OUTBOX, OUTBOX_SLACK,
+};
 pub(crate) use self::refusals::Refusals;
 
 use self::group::Group;
@@ -90,19 +95,20 @@ impl Writer {
         }
     }
 
-    /// Turns away what cannot be written now, and returns the rest. On a disk about to be full only deletions pass.
+    /// Turns away what cannot be written now, and returns the rest. On a disk about to be full only what
+    /// takes rows away passes.
     fn admit(&self, jobs: Vec<Job>) -> Vec<Job> {
         if let Err(stopped) = self.condition.check() {
             turn_away(jobs, &stopped, &self.refusals);
             return Vec::new();
         }
         let Err(full) = self.space.for_commit() else { return jobs };
-        let (deleting, others) = jobs.into_iter().partition(|job| refusals::deletes(&job.writes));
+        let (urgent, others) = jobs.into_iter().partition(|job| refusals::takes_away(&job.writes));
         turn_away(others, &full, &self.refusals);
         if self.space.for_delete().is_ok() {
-            return deleting;
+            return urgent;
         }
-        turn_away(deleting, &full, &self.refusals);
+        turn_away(urgent, &full, &self.refusals);
         Vec::new()
     }
 }

@@ -1,4 +1,7 @@
-//! What the store forgets by itself: old host events, old command answers, old outbox rows. History is never among it.
+//! What the store forgets by itself: old host events, old command answers, old outbox rows, old connections. History
+//! is never among it.
+
+use lanyard_ports::journal::MAX_CONNECTIONS_KEPT;
 
 use super::tables::Tables;
 use crate::error::Fault;
@@ -27,6 +30,22 @@ pub(crate) const OUTBOX: u64 = 50_000;
 
 /// Outbox rows dropped at once.
 pub(crate) const OUTBOX_SLACK: u64 = 512;
+
+/// Rows of connections dropped at once.
+pub(crate) const CONNECTIONS_SLACK: usize = 64;
+
+/// Keeps who was connected when a ring. By number of rows, not by the numbers in their keys: those may have gaps.
+pub(super) fn connections(tables: &mut Tables<'_>) -> Result<(), Fault> {
+    let kept = usize::try_from(tables.len(TableId::Connections)?).unwrap_or(usize::MAX);
+    if kept < MAX_CONNECTIONS_KEPT + CONNECTIONS_SLACK {
+        return Ok(());
+    }
+    for _ in MAX_CONNECTIONS_KEPT..kept {
+        let Some(oldest) = tables.first(TableId::Connections)? else { return Ok(()) };
+        tables.remove(TableId::Connections, &oldest)?;
+    }
+    Ok(())
+}
 
 /// Drops the oldest outbox rows beyond the bound.
 pub(super) fn outbox(tables: &mut Tables<'_>, totals: &Totals) -> Result<(), Fault> {

@@ -70,6 +70,12 @@ pub(super) fn deletes(batch: &[Write]) -> bool {
     batch.iter().any(|write| matches!(write, Write::DeleteSession(_)))
 }
 
+/// Whether a batch may be written where the disk is about to be full: it makes room, or takes a right away, which must
+/// not wait for room.
+pub(super) fn takes_away(batch: &[Write]) -> bool {
+    batch.iter().any(|write| matches!(write, Write::DeleteSession(_) | Write::RemoveDevice(_)))
+}
+
 fn rereads(batch: &[Write], session: &SessionId) -> bool {
     batch.iter().any(|write| matches!(write, Write::Reread(read) if read == session))
 }
@@ -95,6 +101,14 @@ pub(super) fn sessions(batch: &[Write]) -> impl Iterator<Item = &SessionId> {
         Write::Checkpoint(checkpoint) => Some(&checkpoint.session_id),
         Write::ClearCheckpoint(id) | Write::Reread(id) | Write::DeleteSession(id) => Some(id),
         Write::Baseline(baseline) => Some(&baseline.session_id),
-        Write::Rule(_) | Write::RemoveRule(_) | Write::Command(_) | Write::Audit(_) | Write::Host(_) => None,
+        Write::Rule(_)
+        | Write::RemoveRule(_)
+        | Write::Command(_)
+        | Write::Audit(_)
+        | Write::Host(_)
+        | Write::Device(_)
+        | Write::RemoveDevice(_)
+        | Write::Connection(_)
+        | Write::Count(_) => None,
     })
 }

@@ -67,7 +67,7 @@ impl Stage<'_, '_> {
         self.forget_rules(|rule| rule.session_id.as_ref() == Some(id))
     }
 
-    fn forget_rules(&mut self, over: impl Fn(&RememberedRule) -> bool) -> Result<(), Rejection> {
+    pub(super) fn forget_rules(&mut self, over: impl Fn(&RememberedRule) -> bool) -> Result<(), Rejection> {
         for key in self.keys_under(TableId::Rules, &[])? {
             if self.get(&key)?.is_some_and(|rule| over(&rule)) {
                 self.remove(TableId::Rules, key);

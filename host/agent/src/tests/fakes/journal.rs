@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use lanyard_ports::journal::{
-    Baseline, CallRecord, Checkpoint, CommandRecord, Cursor, EventPage, Journal, JournalError, NewEvent,
-    SessionRecord, Write,
+    Baseline, CallRecord, Checkpoint, CommandRecord, Cursor, DeviceRecord, EventPage, Journal, JournalError,
+    NewEvent, SessionRecord, Write,
 };
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
+use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{EventBody, HostEvent, SessionEvent};
 use lanyard_protocol::health::HealthCounters;
@@ -374,6 +375,18 @@ impl Journal for MemoryJournal {
 
     fn outbox(&self, _: u64, _: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError> {
         unreachable!("the loop reads no outbox")
+    }
+
+    fn devices(&self) -> Result<Vec<DeviceRecord>, JournalError> {
+        unreachable!("the loop knows no devices")
+    }
+
+    fn connections(&self, _: usize) -> Result<Vec<ConnectionRecord>, JournalError> {
+        unreachable!("the loop knows no connections")
+    }
+
+    fn counts(&self, _: &str) -> Result<Vec<(String, u64)>, JournalError> {
+        unreachable!("the loop reads no counters")
     }
 
     fn counters(&self) -> Result<HealthCounters, JournalError> {
