@@ -222,7 +222,12 @@ async fn settle(
     let deadline = now.plus_millis(i64::from(parts.facts.approval_seconds) * 1000);
     let request = ask.request(&call.summary, detail, now, deadline);
     let (session, approval) = (request.session_id.clone(), request.approval_id.clone());
-    let question = Question { request, fingerprint: ask.fingerprint().to_owned() };
+    let question = Question {
+        request,
+        fingerprint: ask.fingerprint().to_owned(),
+        entitlement: ask.entitlement().clone(),
+        principals: parts.principals.clone(),
+    };
     let record: ApprovalRecord = tokio::select! {
         settled = parts.desk.ask(question) => settled?,
         () = cancel.cancelled() => {
@@ -323,11 +328,15 @@ async fn start(
             return call.refuse(WireError::new(ErrorCode::PolicyExpired, lapse.to_string())).await.map(Err);
         }
     };
-    // Since the call was judged it may have waited for a person or behind another call. Policy and the approver's
-    // right are asked again here; that the files still are what was planned, `execute` finds out right before it acts.
+    // Since the call was judged it may have waited for a person or behind another call. Policy, the approver's right
+    // and the initiator's are asked again here; that the files still are what was planned, `execute` finds out right
+    // before it acts.
     let contents = permit.get().contents().to_vec();
-    let terms = call.parts.terms(&call.terms);
-    let permit = match permit.confirm(contents, &layers, &terms, |id| call.parts.principals.standing(id)) {
+    let confirmed = call.parts.initiator(&call.terms).and_then(|initiator| {
+        let terms = call.parts.terms(&call.terms, &initiator);
+        permit.confirm(contents, &layers, &terms, |id| call.parts.principals.standing(id))
+    });
+    let permit = match confirmed {
         Ok(permit) => permit,
         Err(denial) => return call.refuse(denial.to_wire()).await.map(Err),
     };

@@ -8,10 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanyard_policy::approval::{self, Answer, AnswerFault};
+use lanyard_policy::approval::{self, Answer, AnswerFault, Entitlement, NotEntitled};
+use lanyard_ports::authority::Principals;
 use lanyard_ports::journal::{Journal, JournalError, Write};
 use lanyard_ports::source::{Clock, IdSource};
-use lanyard_protocol::approval::{ApprovalRecord, ApprovalRequest, ApprovalState, RememberedRule};
+use lanyard_protocol::approval::{
+    ApprovalAnswer, ApprovalRecord, ApprovalRequest, ApprovalState, RememberedRule,
+};
 use lanyard_protocol::envelope::{BoundedContext, Component, Severity};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{ApprovalExpired, ApprovalRequested, ApprovalResolved, EventBody};
@@ -33,13 +36,30 @@ const MAX_PENDING: usize = 10_000;
 /// Longest sleep of the timer; a wall clock that is set forward is noticed within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
-/// A question and what a remembered answer to it would cover.
-#[derive(Debug)]
+/// A question, who may answer it, and what a remembered answer to it would cover.
 pub(crate) struct Question {
     /// The question.
     pub(crate) request: ApprovalRequest,
     /// See [`lanyard_policy::approval::fingerprint`].
     pub(crate) fingerprint: String,
+    /// Who may answer: every demand; the record names but one.
+    pub(crate) entitlement: Entitlement,
+    /// Whoever answers, as of then.
+    pub(crate) principals: Arc<dyn Principals>,
+}
+
+impl Question {
+    /// Whoever wants to answer, with the rights held at this moment, if that is enough to answer.
+    fn admit(&self, who: &PrincipalId) -> Result<Principal, NotEntitled> {
+        self.entitlement.check_standing(self.principals.standing(who))
+    }
+
+    /// Whether an answer may be remembered by now, as it asked to be.
+    fn may_remember(&self, answer: &ApprovalAnswer) -> bool {
+        self.principals
+            .standing(&answer.decided_by)
+            .is_some_and(|who| self.entitlement.check_remembering(&who, answer.remember).is_ok())
+    }
 }
 
 enum Message {
@@ -176,7 +196,7 @@ fn key(request: &ApprovalRequest) -> Key {
 /// A question that waits, and the call that waits for it, if it runs.
 struct Waiting {
     record: ApprovalRecord,
-    question: Option<(String, oneshot::Sender<Result<ApprovalRecord, JournalError>>)>,
+    question: Option<(Question, oneshot::Sender<Result<ApprovalRecord, JournalError>>)>,
 }
 
 struct Desk {
@@ -232,11 +252,11 @@ impl Desk {
         let key = key(&question.request);
         let settled = match self.find_or_ask(&key, &question.request).await {
             Ok(record) if record.state == ApprovalState::Pending => {
-                let question = Some((question.fingerprint, reply));
+                let question = Some((question, reply));
                 self.waiting.insert(key, Waiting { record, question });
                 return;
             }
-            Ok(record) => self.late_rule(record, &question.fingerprint).await,
+            Ok(record) => self.late_rule(record, &question).await,
             Err(error) => Err(error),
         };
         // See `take` for the ignored result.
@@ -259,14 +279,17 @@ impl Desk {
         Ok(record)
     }
 
-    /// Remembers an answer that was given while no call waited for it.
+    /// Remembers an answer that was given while no call waited for it, if whoever gave it still may have it remembered.
     async fn late_rule(
         &self,
         record: ApprovalRecord,
-        fingerprint: &str,
+        question: &Question,
     ) -> Result<ApprovalRecord, JournalError> {
+        if !record.answer.as_ref().is_some_and(|answer| question.may_remember(answer)) {
+            return Ok(record);
+        }
         let known = self.journal.rules()?;
-        let rule = self.rule(&record, fingerprint)?;
+        let rule = self.rule(&record, &question.fingerprint)?;
         if let Some(rule) = rule.filter(|rule| !known.iter().any(|k| k.fingerprint == rule.fingerprint)) {
             self.journal.commit(vec![Write::Rule(Box::new(rule))]).await?;
         }
@@ -284,7 +307,14 @@ impl Desk {
             Some(waiting) => waiting.record.clone(),
             None => self.journal.approval(&key.0, &key.1).map_err(store)?.ok_or_else(|| not_found(&key))?,
         };
-        let record = match approval::answer(&held, answer, by, self.recorder.clock.now()) {
+        // Where a call waits, the answer counts for what its giver may do now: it may have queued behind a revocation.
+        let question = self.waiting.get(&key).and_then(|w| w.question.as_ref());
+        let admitted = match question {
+            Some((question, _)) => question.admit(&by.id).map_err(AnswerFault::from),
+            None => Ok(by.clone()),
+        };
+        let now = self.recorder.clock.now();
+        let record = match admitted.and_then(|by| approval::answer(&held, answer, &by, now)) {
             Ok(record) => record,
             Err(AnswerFault::Settled(_)) => return already(&held),
             Err(AnswerFault::Late(_)) => {
@@ -315,8 +345,11 @@ impl Desk {
             batch.push(self.audit(&record, body.name())?);
             batch.push(self.recorder.event(request, body)?);
         }
-        let fingerprint =
-            self.waiting.get(key).and_then(|w| w.question.as_ref()).map(|(print, _)| print.clone());
+        let fingerprint = self
+            .waiting
+            .get(key)
+            .and_then(|w| w.question.as_ref())
+            .map(|(question, _)| question.fingerprint.clone());
         if let Some(fingerprint) = fingerprint {
             let rule = self.rule(&record, &fingerprint)?;
             batch.extend(rule.map(|rule| Write::Rule(Box::new(rule))));

@@ -12,6 +12,9 @@ mod record;
 mod recover;
 mod router;
 
+#[cfg(test)]
+mod tests;
+
 pub use desk::ApprovalDesk;
 pub use policy::{PolicyLapse, SessionPolicy};
 pub use router::{HostFacts, RouterParts, SessionRouter};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lanyard_policy::decide::{
-    Terms, Unconfined, Verdict, commands_may_use_network, decide, permit_planning, programs_may_run,
+    Denial, Terms, Unconfined, Verdict, commands_may_use_network, decide, permit_initiator, permit_planning,
+    programs_may_run,
 };
 use lanyard_policy::demand::PlannedCall;
 use lanyard_policy::filter::ReadFilter;
@@ -20,6 +21,7 @@ use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{ApprovalResolved, EventBody, PolicyDecided, PolicyVerdict, ToolRequested};
 use lanyard_protocol::id::HostId;
 use lanyard_protocol::policy::Capability;
+use lanyard_protocol::principal::Principal;
 use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolSpec, ToolStatus};
 use lanyard_tools::{Plan, PlanError, PlanTerms, Searchable, Workspace};
 
@@ -84,11 +86,16 @@ impl RouterParts {
         Recorder { clock: self.clock.clone(), ids: self.ids.clone(), tenant_id }
     }
 
-    /// What a decision depends on besides policy and call.
-    pub(crate) fn terms<'t>(&'t self, task: &'t TaskTerms) -> Terms<'t> {
+    /// Who started the task, with the rights held at this moment: those the task began with may be gone.
+    pub(crate) fn initiator(&self, task: &TaskTerms) -> Result<Principal, Denial> {
+        permit_initiator(self.principals.standing(&task.initiator.id))
+    }
+
+    /// What a decision depends on besides policy and call. `initiator` comes from [`RouterParts::initiator`].
+    pub(crate) fn terms<'t>(&'t self, task: &'t TaskTerms, initiator: &'t Principal) -> Terms<'t> {
         Terms {
             host: &self.facts.host_id,
-            initiator: &task.initiator,
+            initiator,
             options: &task.options,
             sandbox: self.workspace.sandbox_level(),
             unconfined: self.facts.unconfined,
@@ -154,12 +161,16 @@ async fn prepare(
         }
     };
     let needs = lanyard_tools::demands_of(&request.tool_name).unwrap_or_default();
-    if let Err(denial) = permit_planning(&layers, needs, parts.clock.now()) {
-        call.announce_unplanned().await?;
-        let decided = call.decided(PolicyVerdict::Denied, denial.layer, denial.to_string())?;
-        call.append(vec![decided]).await?;
-        return Ok(Box::new(Over(call.refuse(denial.to_wire()).await?)));
-    }
+    let admitted = permit_planning(&layers, needs, parts.clock.now()).and_then(|()| parts.initiator(terms));
+    let initiator = match admitted {
+        Ok(initiator) => initiator,
+        Err(denial) => {
+            call.announce_unplanned().await?;
+            let decided = call.decided(PolicyVerdict::Denied, denial.layer, denial.to_string())?;
+            call.append(vec![decided]).await?;
+            return Ok(Box::new(Over(call.refuse(denial.to_wire()).await?)));
+        }
+    };
     let plan = match plan(parts, request, terms, &layers).await {
         Ok(plan) => plan,
         Err(error) => {
@@ -167,7 +178,7 @@ async fn prepare(
             return Ok(Box::new(Over(call.refuse(error.into()).await?)));
         }
     };
-    judge(call, plan, &layers).await
+    judge(call, plan, &layers, &initiator).await
 }
 
 /// Planning reads files, so it runs where blocking is allowed.
@@ -200,13 +211,18 @@ async fn plan(
     })
 }
 
-async fn judge(mut call: Call, plan: Plan, layers: &Layers) -> Result<Box<dyn PreparedCall>, JournalError> {
+async fn judge(
+    mut call: Call,
+    plan: Plan,
+    layers: &Layers,
+    initiator: &Principal,
+) -> Result<Box<dyn PreparedCall>, JournalError> {
     let capability = plan.call.request().capability;
     let mut batch = Vec::new();
     if call.reached.is_none() {
         batch.push(call.requested(capability, plan.summary.clone(), plan.risk)?);
     }
-    let verdict = decide(layers, plan.call, &call.parts.terms(&call.terms));
+    let verdict = decide(layers, plan.call, &call.parts.terms(&call.terms, initiator));
     call.lane = plan.lane;
     call.replay = plan.replay;
     call.summary = plan.summary;

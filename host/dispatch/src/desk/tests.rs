@@ -1,156 +1,19 @@
 //! First answer, deadlines, restarts, memory: against a journal that keeps what it is given.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use lanyard_policy::approval::Answer;
-use lanyard_ports::journal::*;
-use lanyard_ports::source::{Clock, IdSource};
+use lanyard_policy::approval::{Answer, Entitlement};
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::*;
-use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::error::ErrorCode;
-use lanyard_protocol::event::HostEvent;
-use lanyard_protocol::health::HealthCounters;
 use lanyard_protocol::id::*;
-use lanyard_protocol::message::ConversationMessage;
 use lanyard_protocol::policy::{Approver, Capability, Remember, SandboxLevel};
 use lanyard_protocol::principal::{Principal, Scope};
-use lanyard_protocol::session::{SessionSummary, TaskSummary};
 
 use super::{ApprovalDesk, Question};
-
-#[derive(Default)]
-struct Kept {
-    approvals: Mutex<BTreeMap<String, ApprovalRecord>>,
-    rules: Mutex<Vec<RememberedRule>>,
-    events: Mutex<Vec<&'static str>>,
-    audits: AtomicU64,
-}
-
-type Read<T> = Result<T, JournalError>;
-
-fn unused<T>() -> Read<T> {
-    Err(JournalError::NotFound("nothing the desk needs".to_owned()))
-}
-
-#[async_trait::async_trait]
-impl Journal for Kept {
-    async fn append(&self, batch: Vec<Write>) -> Read<()> {
-        self.commit(batch).await
-    }
-    async fn commit(&self, batch: Vec<Write>) -> Read<()> {
-        for write in batch {
-            match write {
-                Write::Approval(record) => {
-                    let id = record.request.approval_id.to_string();
-                    self.approvals.lock().unwrap().insert(id, *record);
-                }
-                Write::Rule(rule) => self.rules.lock().unwrap().push(*rule),
-                Write::Event(event) => self.events.lock().unwrap().push(event.body.name()),
-                Write::Audit(_) => {
-                    self.audits.fetch_add(1, Ordering::SeqCst);
-                }
-                other => panic!("the desk does not write {other:?}"),
-            }
-        }
-        Ok(())
-    }
-    fn approval(&self, _: &SessionId, id: &ApprovalId) -> Read<Option<ApprovalRecord>> {
-        Ok(self.approvals.lock().unwrap().get(id.as_str()).cloned())
-    }
-    fn approvals(&self, _: Option<&SessionId>, settled: bool, _: usize) -> Read<Vec<ApprovalRecord>> {
-        let all = self.approvals.lock().unwrap();
-        Ok(all.values().filter(|r| settled || r.state == ApprovalState::Pending).cloned().collect())
-    }
-    fn approvals_by_prefix(&self, _: &str, _: usize) -> Read<Vec<ApprovalRecord>> {
-        unused()
-    }
-    fn pending_approvals(&self, limit: usize) -> Read<Vec<(SessionId, ApprovalId)>> {
-        let all = self.approvals.lock().unwrap();
-        let waiting = all.values().filter(|r| r.state == ApprovalState::Pending).take(limit);
-        Ok(waiting.map(|r| (r.request.session_id.clone(), r.request.approval_id.clone())).collect())
-    }
-    fn rules(&self) -> Read<Vec<RememberedRule>> {
-        Ok(self.rules.lock().unwrap().clone())
-    }
-    fn session(&self, _: &SessionId) -> Read<SessionRecord> {
-        unused()
-    }
-    fn list_sessions(
-        &self,
-        _: Option<&str>,
-        _: Option<&str>,
-        _: usize,
-    ) -> Read<(Vec<SessionSummary>, Option<String>)> {
-        unused()
-    }
-    fn workspace_for(&self, _: &[PathBuf]) -> Read<Option<WorkspaceId>> {
-        unused()
-    }
-    fn task(&self, _: &SessionId, _: &TaskId) -> Read<Option<TaskSummary>> {
-        unused()
-    }
-    fn events(&self, _: &SessionId, _: Cursor, _: usize) -> Read<EventPage> {
-        unused()
-    }
-    fn search_events(&self, _: &SessionId, _: &str, _: Cursor, _: usize) -> Read<EventPage> {
-        unused()
-    }
-    fn messages(&self, _: &SessionId, _: u64, _: usize) -> Read<Vec<ConversationMessage>> {
-        unused()
-    }
-    fn message_count(&self, _: &SessionId) -> Read<u64> {
-        unused()
-    }
-    fn call(&self, _: &SessionId, _: &ToolCallId) -> Read<Option<CallRecord>> {
-        unused()
-    }
-    fn checkpoint(&self, _: &SessionId) -> Read<Option<Checkpoint>> {
-        unused()
-    }
-    fn unfinished(&self) -> Read<Vec<SessionId>> {
-        unused()
-    }
-    fn baselines(&self, _: &SessionId, _: &TaskId) -> Read<Vec<Baseline>> {
-        unused()
-    }
-    fn command(&self, _: &PrincipalId, _: &CommandId) -> Read<Option<CommandRecord>> {
-        unused()
-    }
-    fn host_events(&self, _: u64, _: usize) -> Read<(Vec<HostEvent>, u64)> {
-        unused()
-    }
-    fn outbox(&self, _: u64, _: usize) -> Read<Vec<(u64, EventEnvelope)>> {
-        unused()
-    }
-    fn counters(&self) -> Read<HealthCounters> {
-        unused()
-    }
-    fn room(&self) -> Read<()> {
-        unused()
-    }
-}
-
-struct Hands(AtomicI64);
-
-impl Clock for Hands {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-}
-
-#[derive(Default)]
-struct Count(AtomicU64);
-
-impl IdSource for Count {
-    fn fresh(&self, prefix: &str) -> String {
-        format!("{prefix}_{}", self.0.fetch_add(1, Ordering::SeqCst))
-    }
-}
+use crate::tests::fakes::{Count, Hands, Kept, People};
 
 struct Rig {
     journal: Arc<Kept>,
@@ -192,7 +55,13 @@ fn question() -> Question {
         deadline: Timestamp::from_millis(61_000),
         policy_epoch: 1,
     };
-    Question { request, fingerprint: "print".into() }
+    let people = (0..20).map(|n| person(&format!("p{n}"))).chain([person("p"), guest()]);
+    Question {
+        entitlement: Entitlement::new([request.approver], request.initiator.clone()),
+        request,
+        fingerprint: "print".into(),
+        principals: Arc::new(People::of(people)),
+    }
 }
 
 fn id() -> ApprovalId {
@@ -206,6 +75,10 @@ fn session() -> SessionId {
 fn person(name: &str) -> Principal {
     let scopes = vec![Scope::Observe, Scope::Approve, Scope::Admin];
     Principal { id: name.parse().unwrap(), name: name.into(), scopes, local: true }
+}
+
+fn guest() -> Principal {
+    Principal { scopes: vec![Scope::Observe, Scope::Operate], ..person("guest") }
 }
 
 fn words(decision: Decision, remember: Remember) -> Answer {
@@ -322,9 +195,7 @@ async fn a_receipt_is_kept_once_a_principal_and_without_the_right_nothing_counts
         rig.desk.shown(session(), id(), "phone".parse().unwrap()).await.unwrap();
     }
     assert_eq!(rig.journal.approvals.lock().unwrap()["apr"].receipts.len(), 1);
-    let mut guest = person("guest");
-    guest.scopes = vec![Scope::Observe, Scope::Operate];
-    let refused = rig.desk.answer(session(), id(), words(Decision::Approved, Remember::Once), guest).await;
+    let refused = rig.desk.answer(session(), id(), words(Decision::Approved, Remember::Once), guest()).await;
     assert_eq!(refused.unwrap_err().code, ErrorCode::Unauthorized);
     assert_eq!(rig.journal.approvals.lock().unwrap()["apr"].state, ApprovalState::Pending);
 }

@@ -18,6 +18,8 @@ pub struct Entitlement {
 /// Why somebody may not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotEntitled {
+    #[error("whoever answers is no longer known to this host")]
+    Gone,
     #[error("answering needs the `approve` right")]
     Scope,
     #[error("whoever started the task may not answer this question")]
@@ -51,6 +53,15 @@ impl Entitlement {
     /// Who started the task.
     pub fn initiator(&self) -> &PrincipalId {
         &self.initiator
+    }
+
+    /// Whether whoever answers may, as they stand at this moment; `None` for one that is unknown or was revoked.
+    ///
+    /// # Errors
+    /// As [`Entitlement::check`], or [`NotEntitled::Gone`].
+    pub fn check_standing(&self, who: Option<Principal>) -> Result<Principal, NotEntitled> {
+        let who = who.ok_or(NotEntitled::Gone)?;
+        self.check(&who).map(|()| who)
     }
 
     /// Whether `who` may answer.

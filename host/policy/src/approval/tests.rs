@@ -170,6 +170,13 @@ fn who_may_answer() {
     assert_eq!(check(&[Approver::Local, Approver::NotInitiator], &owner()), Err(NotEntitled::Initiator));
     assert_eq!(check(&[Approver::Local, Approver::NotInitiator], &phone()), Err(NotEntitled::Local));
 
+    // The right of this moment counts, and nobody has none.
+    let any = Entitlement::new([Approver::Any], initiator.clone());
+    assert_eq!(any.check_standing(None), Err(NotEntitled::Gone));
+    assert_eq!(any.check_standing(Some(with(&[Scope::Operate], true))), Err(NotEntitled::Scope));
+    assert_eq!(any.check_standing(Some(phone())), Ok(phone()));
+    assert_eq!(AnswerFault::from(NotEntitled::Gone).to_wire().code, ErrorCode::Unauthorized);
+
     let (_, record) = simple();
     let always = answer(&record, yes(Remember::Always), &phone(), later(1));
     assert_eq!(always, Err(AnswerFault::NotEntitled(NotEntitled::Admin)));

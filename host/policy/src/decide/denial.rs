@@ -82,6 +82,10 @@ pub enum DenialReason {
     Changed(&'static str),
     #[error("whoever approved the call no longer has the right to")]
     RightLost,
+    #[error(
+        "whoever started this task no longer has the right to; somebody with the `operate` right can start it anew"
+    )]
+    InitiatorLost,
 }
 
 impl Denial {

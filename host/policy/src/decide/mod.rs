@@ -46,7 +46,7 @@ pub(crate) const HOST_LAYER: &str = "host";
 pub struct Terms<'t> {
     /// This host.
     pub host: &'t HostId,
-    /// Who started the task.
+    /// Who started the task, as they stand at this moment: see [`permit_initiator`].
     pub initiator: &'t Principal,
     /// How the task may run: `approvalMode` and `allowNetwork` count here.
     pub options: &'t TaskOptions,
@@ -142,6 +142,16 @@ pub fn permit_planning(layers: &Layers, needs: &[Capability], now: Timestamp) ->
         }
     }
     Ok(())
+}
+
+/// Whether a task may still act for whoever started it. `standing` is that principal as of now; `None` for one that is
+/// unknown or was revoked. A task outlives the request that started it, and a restart too; the right may not have.
+///
+/// # Errors
+/// [`DenialReason::InitiatorLost`] when the principal is gone or may no longer start tasks.
+pub fn permit_initiator(standing: Option<Principal>) -> Result<Principal, Denial> {
+    let lost = Denial { layer: HOST_LAYER, capability: None, reason: DenialReason::InitiatorLost };
+    standing.filter(|who| who.holds(Scope::Operate)).ok_or(lost)
 }
 
 /// Whether programs may run at a sandbox level at all: every layer is content with it, and it is full or the owner

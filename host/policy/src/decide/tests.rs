@@ -4,13 +4,14 @@ use lanyard_protocol::{
     Timestamp,
     error::ErrorCode,
     policy::{Approver, Capability, CapabilityGrant, Remember, SandboxLevel},
+    principal::Scope,
     session::ApprovalMode,
 };
 use proptest::prelude::*;
 
 use super::{
-    DenialReason, Unconfined, Verdict, commands_may_use_network, permit_model, permit_planning,
-    programs_may_run,
+    DenialReason, Unconfined, Verdict, commands_may_use_network, permit_initiator, permit_model,
+    permit_planning, programs_may_run,
 };
 use crate::{
     demand::{Demand, Exec, PlannedCall},
@@ -178,6 +179,20 @@ fn approval_mode_always_asks_for_every_change_and_nothing_else() {
     let ask = asked(world.decide(&open, call(write("/home/mia/app/a"))));
     assert!(ask.must_ask());
     assert!(matches!(world.decide(&open, call(read("/home/mia/app/a"))), Verdict::Allowed(_)));
+}
+
+#[test]
+fn a_task_acts_only_for_somebody_who_may_still_start_one() {
+    assert_eq!(permit_initiator(Some(phone())), Ok(phone()));
+    let mut stripped = owner();
+    stripped.scopes.retain(|scope| *scope != Scope::Operate);
+    for standing in [None, Some(stripped)] {
+        let denial = permit_initiator(standing).unwrap_err();
+        assert_eq!(
+            (&denial.reason, denial.code()),
+            (&DenialReason::InitiatorLost, ErrorCode::CapabilityDenied)
+        );
+    }
 }
 
 #[test]

@@ -279,7 +279,8 @@ impl Ask {
         self.binding
     }
 
-    pub(super) fn entitlement(&self) -> &Entitlement {
+    /// Who may answer: every demand, also where the record can name but one.
+    pub fn entitlement(&self) -> &Entitlement {
         &self.entitlement
     }
 
