@@ -3,7 +3,7 @@
 use lanyard_ports::journal::{CommandRecord, JournalError, Write};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::id::{CommandId, PrincipalId};
-use lanyard_protocol::method::Response;
+use lanyard_protocol::method::{Method, Response};
 use lanyard_protocol::principal::Principal;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -32,6 +32,7 @@ impl Command {
     pub(crate) fn begin<P: Serialize>(
         host: &Host,
         principal: &Principal,
+        method: Method,
         key: Option<&CommandId>,
         params: &P,
     ) -> Result<Self, WireError> {
@@ -39,7 +40,7 @@ impl Command {
         let Some(key) = key else {
             return Ok(Self::New(NewCommand { record: None, principal: principal.clone(), at }));
         };
-        let bytes = lanyard_protocol::codec::to_postcard(params)
+        let bytes = lanyard_protocol::codec::to_postcard(&(method.name(), params))
             .map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))?;
         let fingerprint = data_encoding::HEXLOWER.encode(&Sha256::digest(bytes));
         match host.journal.command(&principal.id, key).map_err(store_error)? {
@@ -86,5 +87,14 @@ impl NewCommand {
             response: response.clone(),
             at: self.at,
         })))
+    }
+}
+
+#[cfg(test)]
+impl NewCommand {
+    /// A command as [`Command::begin`] would give it.
+    pub(crate) fn of(principal: &Principal, key: Option<&str>) -> Self {
+        let record = key.map(|key| (CommandId::new(key).unwrap(), "fingerprint".to_owned()));
+        Self { record, principal: principal.clone(), at: lanyard_protocol::Timestamp::default() }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lanyard_protocol::error::{ErrorCode, WireError};
-use lanyard_protocol::health::{HealthCheck, HealthReport, HealthStatus};
+use lanyard_protocol::health::{DiscoveryState, HealthCheck, HealthReport, HealthStatus, NetworkHealth};
 use lanyard_protocol::policy::SandboxLevel;
 use lanyard_protocol::session::{ModelInfo, TaskSummary};
 use lanyard_protocol::version::PROTOCOL_VERSION;
@@ -23,13 +23,25 @@ pub(crate) async fn report(host: &Arc<Host>) -> Result<HealthReport, WireError> 
     let model = host.models.current().await.info();
     let (newest, _) = host.journal.list_sessions(None, None, 1).map_err(store_error)?;
     let now = host.clock.now();
-    let checks = vec![
+    let network = host.network.health().await;
+    let mut checks = vec![
         check_model(&model, newest.first().and_then(|session| session.last_task.as_ref())),
         check_sandbox(host),
         check_store(counters.store_bytes, counters.store_max_bytes),
         check_outbox(counters.outbox_depth),
         check_recovery(host),
     ];
+    checks.extend(match host.network.trouble() {
+        Some(trouble) => {
+            vec![check(
+                "network",
+                HealthStatus::Degraded,
+                trouble.to_owned(),
+                Some("Then start the host again."),
+            )]
+        }
+        None => check_network(&network),
+    });
     let status = checks.iter().map(|c| c.status).max().unwrap_or(HealthStatus::Ok);
     Ok(HealthReport {
         status,
@@ -44,6 +56,7 @@ pub(crate) async fn report(host: &Arc<Host>) -> Result<HealthReport, WireError> 
         sandbox_level: host.sandbox.report().level,
         last_task: newest.into_iter().next().and_then(|session| session.last_task),
         counters,
+        network,
         checks,
     })
 }
@@ -147,6 +160,46 @@ fn check_recovery(host: &Host) -> HealthCheck {
             Some("Restore a backup of the file and start again, or keep the file for examination and go on."),
         ),
     }
+}
+
+/// What devices find, or do not find.
+fn check_network(network: &NetworkHealth) -> Vec<HealthCheck> {
+    let Some(listening) = &network.listening else {
+        let message = "The network side is switched off: only this machine reaches the host.".to_owned();
+        return vec![check("network", HealthStatus::Ok, message, None)];
+    };
+    let mut checks = Vec::new();
+    checks.push(match network.reachable_at.as_slice() {
+        [] => check(
+            "network",
+            HealthStatus::Degraded,
+            format!("Listening at {listening}, but this machine has no address other devices could use."),
+            Some("Connect the machine to a network; it is noticed by itself."),
+        ),
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            let message = format!(
+                "Listening at {listening}; devices reach it at {first}{more}. {} paired, {} connected.",
+                network.devices, network.devices_connected
+            );
+            check("network", HealthStatus::Ok, message, None)
+        }
+    });
+    let discovery = &network.discovery;
+    checks.push(match discovery.state {
+        DiscoveryState::Off | DiscoveryState::Starting | DiscoveryState::Advertising => {
+            check("discovery", HealthStatus::Ok, discovery.detail.clone(), None)
+        }
+        DiscoveryState::Failed => check(
+            "discovery",
+            HealthStatus::Degraded,
+            discovery.detail.clone(),
+            Some(
+                "Devices still reach the host: by the QR code of `lanyard pair`, or with --address IP:PORT.",
+            ),
+        ),
+    });
+    checks
 }
 
 /// Resident memory of this process, where the system tells.

@@ -11,13 +11,13 @@ use lanyard_ports::authority::{Principals, SessionAuthority};
 use lanyard_ports::journal::{ArtifactStore, Journal};
 use lanyard_ports::source::{Clock, IdSource};
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::id::HostId;
 use lanyard_store::MovedAside;
 use lanyard_tools::sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::network::Network;
 use crate::sessions::LiveSessions;
 use crate::state_dir::RuntimePaths;
 
@@ -39,8 +39,8 @@ pub(crate) struct Host {
     pub(crate) sandbox: Sandbox,
     /// Who may ask and answer.
     pub(crate) principals: Arc<dyn Principals>,
-    /// This host.
-    pub(crate) host_id: HostId,
+    /// Paired devices, pairing, and what listens for them.
+    pub(crate) network: Network,
     /// Where a store that could not be read was moved to.
     pub(crate) moved_aside: Option<MovedAside>,
     pub(crate) started_at: Timestamp,

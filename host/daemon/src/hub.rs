@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lanyard_ports::sink::{CommitObserver, DeltaSink};
-use lanyard_protocol::codec::{Codec, JsonRpcCodec, ServerFrame};
+use lanyard_protocol::codec::{Codec, JsonRpcCodec, PostcardCodec, ServerFrame};
 use lanyard_protocol::event::{EventBody, HostEvent, HostEventBody, SessionEvent};
 use lanyard_protocol::id::{SessionId, StepId, StreamId};
 use tokio::sync::broadcast;
@@ -23,17 +23,18 @@ const TAIL_BYTES: usize = 64 * 1024;
 /// Pieces of it: a program that writes byte by byte must not cost a frame a byte.
 const TAIL_PIECES: usize = 1024;
 
-/// An event on its way to subscribers. Its JSON is made at most once, whatever number of clients want it.
+/// An event on its way to subscribers. Each encoding is made at most once, whatever number of clients want it.
 #[derive(Debug)]
 pub(crate) struct Published {
     event: Arc<SessionEvent>,
     json: OnceLock<Option<Arc<[u8]>>>,
+    postcard: OnceLock<Option<Arc<[u8]>>>,
 }
 
 impl Published {
     /// Wraps an event.
     pub(crate) fn new(event: Arc<SessionEvent>) -> Self {
-        Self { event, json: OnceLock::new() }
+        Self { event, json: OnceLock::new(), postcard: OnceLock::new() }
     }
 
     /// The event.
@@ -43,16 +44,22 @@ impl Published {
 
     /// The JSON-RPC notification; `None` if it could not be encoded, which is logged.
     pub(crate) fn json(&self) -> Option<Arc<[u8]>> {
-        let encode = || match JsonRpcCodec
-            .encode_server(&ServerFrame::SessionEvent(Box::new((*self.event).clone())))
-        {
+        self.json.get_or_init(|| self.encode(&JsonRpcCodec)).clone()
+    }
+
+    /// The same as postcard.
+    pub(crate) fn postcard(&self) -> Option<Arc<[u8]>> {
+        self.postcard.get_or_init(|| self.encode(&PostcardCodec)).clone()
+    }
+
+    fn encode(&self, codec: &impl Codec) -> Option<Arc<[u8]>> {
+        match codec.encode_server(&ServerFrame::SessionEvent(Box::new((*self.event).clone()))) {
             Ok(bytes) => Some(Arc::from(bytes)),
             Err(e) => {
                 tracing::error!(error = %e, event = %self.event.event_id, "an event could not be encoded");
                 None
             }
-        };
-        self.json.get_or_init(encode).clone()
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod health;
 mod host;
 mod hub;
 mod ids;
+mod network;
 mod principals;
 mod sessions;
 mod socket;
@@ -17,6 +18,6 @@ mod sources;
 mod start;
 mod state_dir;
 
-pub use config::{Config, ConfigError, ConfigSources, ResumePolicy};
+pub use config::{Config, ConfigError, ConfigSources, Listen, ResumePolicy};
 pub use start::{Ready, RunError, StartError, run};
 pub use state_dir::{Manifest, default_state_dir};

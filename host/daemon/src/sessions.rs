@@ -137,7 +137,7 @@ impl LiveSessions {
         let policy = Arc::new(SessionPolicy::open(host.authority.clone(), host.clock.clone(), claim).await?);
         let router = SessionRouter::new(RouterParts {
             facts: HostFacts {
-                host_id: host.host_id.clone(),
+                host_id: host.network.host_id(),
                 tenant_id: host.tenant_id().to_owned(),
                 unconfined: host.unconfined(),
                 approval_seconds: host.config.approval_seconds,
@@ -187,7 +187,14 @@ impl LiveSessions {
         // Asked here, so that the name of the model is known when the task says who answers.
         host.models.current().await;
         let live = self.open(host, id).await?;
-        live.owner.start_task(task).await.map_err(|e| WireError::from(&e))
+        let who = task.initiator.id.clone();
+        let accepted = live.owner.start_task(task).await.map_err(|e| WireError::from(&e))?;
+        if host.principals.standing(&who).is_none() {
+            // Revoked while the task was being started, perhaps after its tasks had been looked for.
+            let task = accepted.task_id.clone();
+            live.owner.cancel_task(task, who).await.map_err(|e| WireError::from(&e))?;
+        }
+        Ok(accepted)
     }
 
     fn running(&self) -> usize {
@@ -204,6 +211,27 @@ impl LiveSessions {
     ) -> Result<TaskAccepted, WireError> {
         let live = self.open(host, id).await?;
         live.owner.cancel_task(task, by).await.map_err(|e| WireError::from(&e))
+    }
+
+    /// Cancels what a principal has started, running or paused. Returns once every cancellation has begun.
+    pub(crate) async fn cancel_tasks_of(&self, host: &Arc<Host>, who: &PrincipalId, by: PrincipalId) {
+        let unfinished = match host.journal.unfinished() {
+            Ok(sessions) => sessions,
+            Err(error) => return tracing::error!(%error, "the tasks of a principal cannot be found"),
+        };
+        for id in unfinished {
+            let task = match host.journal.checkpoint(&id) {
+                Ok(mark) => mark.filter(|mark| mark.initiator.id == *who).map(|mark| mark.task_id),
+                Err(error) => {
+                    tracing::error!(%error, session = %id, "whose task this is cannot be read");
+                    continue;
+                }
+            };
+            let Some(task) = task else { continue };
+            if let Err(error) = self.cancel_task(host, &id, task, by.clone()).await {
+                tracing::error!(%error, session = %id, %who, "a task could not be cancelled");
+            }
+        }
     }
 
     /// Lets a paused task go on.
@@ -294,6 +322,13 @@ pub(crate) async fn recover(host: Arc<Host>) {
         Err(error) => return tracing::error!(%error, "interrupted tasks cannot be found"),
     };
     for id in unfinished {
+        if let Some((task, gone)) = orphaned(&host, &id) {
+            // Revoked just before the host stopped: nobody stands behind the task any more.
+            if let Err(error) = host.sessions.cancel_task(&host, &id, task, gone).await {
+                tracing::error!(session = %id, %error, "the task of a revoked device cannot be cancelled");
+            }
+            continue;
+        }
         if host.config.resume == ResumePolicy::Ask {
             pause(&host, &id).await;
             continue;
@@ -311,6 +346,19 @@ pub(crate) async fn recover(host: Arc<Host>) {
             Err(error) => tracing::error!(session = %id, %error, "an interrupted task cannot go on"),
         }
     }
+}
+
+/// The unfinished task of a session, and who started it, when that principal has no rights on this host any more.
+fn orphaned(host: &Host, id: &SessionId) -> Option<(TaskId, PrincipalId)> {
+    let mark = match host.journal.checkpoint(id) {
+        Ok(mark) => mark?,
+        Err(error) => {
+            tracing::error!(session = %id, %error, "whose task this is cannot be read");
+            return None;
+        }
+    };
+    let who = mark.initiator.id;
+    host.principals.standing(&who).is_none().then_some((mark.task_id, who))
 }
 
 /// Records that an interrupted task waits for `ResumeSession`, unless that is known already.

@@ -1,5 +1,6 @@
 //! From a configuration to a running host and, in the reverse order, to a stopped one.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,7 +23,7 @@ use crate::authority::LocalAuthority;
 use crate::config::Config;
 use crate::host::Host;
 use crate::hub::Hub;
-use crate::principals::LocalPrincipals;
+use crate::network::{Network, NetworkError, NetworkParts, NetworkSettings};
 use crate::sessions::LiveSessions;
 use crate::socket::{self, SocketError};
 use crate::sources::{RandomIds, SystemClock};
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The socket cannot be opened.
     #[error("the socket cannot be opened: {0}")]
     Socket(#[from] SocketError),
+    /// The network side cannot be started.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The model's configuration cannot be used.
     #[error("model: {0}")]
     Model(#[from] lanyard_model::ModelConfigError),
@@ -84,6 +88,8 @@ pub struct Ready {
     pub manifest: PathBuf,
     /// Its state directory, canonical.
     pub state_dir: PathBuf,
+    /// Where devices connect to; `None` when the network side is switched off.
+    pub listening: Option<SocketAddr>,
     /// Directories sessions may be about.
     pub workspaces: Vec<PathBuf>,
     /// Things its owner should know now, in sentences.
@@ -102,11 +108,13 @@ pub async fn run(
     let Parts { host, store, listener, desk_task } = build(config, &state, stop)?;
     let connections = TaskTracker::new();
     connections.spawn(socket::accept(host.clone(), listener, connections.clone()));
+    host.network.serve(&host);
     state.announce(&host.paths.socket).map_err(StartError::from)?;
     ready(&Ready {
         socket: host.paths.socket.clone(),
         manifest: state.path().join("server.json"),
         state_dir: host.state_dir.clone(),
+        listening: host.network.listening(),
         workspaces: host.config.workspaces.clone(),
         notices: notices(&host),
     });
@@ -156,7 +164,18 @@ fn build(config: Config, state: &StateDir, stop: CancellationToken) -> Result<Pa
     if left_behind > 0 {
         tracing::warn!(left_behind, "programs of an earlier host were still running and were ended");
     }
-    let host_id = state.host_id(&*ids)?;
+    let network = Network::start(NetworkParts {
+        settings: NetworkSettings {
+            listen: config.listen.address(),
+            may_go_without: config.listen_by_default,
+            discovery: config.discovery,
+            host_name: config.host_name.clone(),
+        },
+        state_dir: state.path(),
+        journal: store.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+    })?;
     let listener = socket::listen(&paths.socket)?;
     let host = Arc::new(Host {
         state_dir: state.path().to_owned(),
@@ -170,8 +189,8 @@ fn build(config: Config, state: &StateDir, stop: CancellationToken) -> Result<Pa
         clock,
         ids,
         sandbox,
-        principals: Arc::new(LocalPrincipals),
-        host_id,
+        principals: Arc::new(network.devices().clone()),
+        network,
         moved_aside: opened.moved_aside,
         started_at: Timestamp::now(),
         connections: AtomicU64::new(0),
@@ -187,11 +206,7 @@ fn notices(host: &Host) -> Vec<String> {
     if let Some(moved) = &host.moved_aside {
         notices.push(moved.to_string());
     }
-    if let Some(address) = host.config.listen {
-        notices.push(format!(
-            "--listen {address} is kept for the network surfaces to come; no port is bound yet."
-        ));
-    }
+    notices.extend(host.network.trouble().map(str::to_owned));
     notices
 }
 
@@ -213,6 +228,7 @@ async fn stop_in_order(
     if let Err(error) = desk_task.await {
         tracing::error!(%error, "the approval desk did not end in order");
     }
+    host.network.stop().await;
     connections.close();
     if tokio::time::timeout(CONNECTIONS_STOP, connections.wait()).await.is_err() {
         tracing::debug!("some clients did not read to the end");

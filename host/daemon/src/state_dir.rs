@@ -9,9 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lanyard_ports::source::IdSource;
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::id::HostId;
 use lanyard_protocol::version::PROTOCOL_VERSION;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -147,22 +145,6 @@ impl StateDir {
         Ok(Self { path, _lock: lock })
     }
 
-    /// The host's id, made at the first start. Random until the host has keys of its own to derive it from.
-    pub(crate) fn host_id(&self, ids: &dyn IdSource) -> Result<HostId, StateDirError> {
-        let path = self.path.join("host-id");
-        match std::fs::read_to_string(&path) {
-            Ok(text) if !text.trim().is_empty() => {
-                HostId::new(text.trim()).map_err(std::io::Error::other).map_err(io(&path))
-            }
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(&path)(e)),
-            Ok(_) | Err(_) => {
-                let id = HostId::new(ids.fresh("host")).map_err(std::io::Error::other).map_err(io(&path))?;
-                write_private(&path, id.as_str().as_bytes())?;
-                Ok(id)
-            }
-        }
-    }
-
     /// The canonical directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -271,8 +253,19 @@ fn is_empty(path: &Path) -> Result<bool, StateDirError> {
 }
 
 /// What a state directory holds.
-const OUR_NAMES: &[&str] =
-    &["config.toml", "host-id", "host.log", "host.log.1", "host.sock", "lock", MANIFEST, "store"];
+const OUR_NAMES: &[&str] = &[
+    "config.toml",
+    "device.key",
+    "host.key",
+    "host.log",
+    "host.log.1",
+    "host.sock",
+    "hosts.lock",
+    "hosts.toml",
+    "lock",
+    MANIFEST,
+    "store",
+];
 
 /// Whether closing a directory to others can hurt nobody: it holds only what a host puts there, if anything.
 fn ours_alone(path: &Path) -> Result<bool, StateDirError> {
@@ -373,7 +366,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::{Manifest, RuntimePaths, StateDir, StateDirError, private_dir};
-    use crate::sources::RandomIds;
 
     #[test]
     fn one_owner_at_a_time_and_the_lock_dies_with_it() {
@@ -418,12 +410,9 @@ mod tests {
     }
 
     #[test]
-    fn an_id_cut_short_by_a_power_loss_is_made_anew_and_scratch_starts_empty() {
+    fn scratch_starts_empty() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::claim(&dir.path().join("s")).unwrap();
-        std::fs::write(state.path().join("host-id"), "").unwrap();
-        let id = state.host_id(&RandomIds).unwrap();
-        assert_eq!(state.host_id(&RandomIds).unwrap(), id);
         let paths = RuntimePaths::prepare(state.path()).unwrap();
         std::fs::write(paths.scratch.join("secret"), "x").unwrap();
         let paths = RuntimePaths::prepare(state.path()).unwrap();

@@ -6,7 +6,8 @@ use lanyard_policy::approval::Answer as Words;
 use lanyard_ports::journal::Write;
 use lanyard_protocol::error::WireError;
 use lanyard_protocol::method::{
-    AcknowledgeApproval, ApprovalPage, ApproveAction, Done, ListApprovals, Response, RevokeRule, RulePage,
+    AcknowledgeApproval, ApprovalPage, ApproveAction, Done, ListApprovals, Method, Response, RevokeRule,
+    RulePage,
 };
 use lanyard_protocol::principal::Principal;
 
@@ -24,10 +25,11 @@ pub(super) async fn answer(
     principal: &Principal,
     params: ApproveAction,
 ) -> Result<Answer, WireError> {
-    let command = match Command::begin(host, principal, params.command_id.as_ref(), &params)? {
-        Command::Known(response) => return Ok((*response).into()),
-        Command::New(command) => command,
-    };
+    let command =
+        match Command::begin(host, principal, Method::ApproveAction, params.command_id.as_ref(), &params)? {
+            Command::Known(response) => return Ok((*response).into()),
+            Command::New(command) => command,
+        };
     if params.reason.as_ref().is_some_and(|r| r.chars().count() > MAX_REASON) {
         return Err(invalid(format!("reason: at most {MAX_REASON} characters")));
     }

@@ -5,10 +5,14 @@
 
 mod approvals;
 mod control;
+mod devices;
 mod history;
+mod pairings;
 pub(crate) mod peer;
+mod quic;
 pub(crate) mod serve;
 mod sessions;
+pub(crate) mod streams;
 mod subscription;
 mod tasks;
 
@@ -96,6 +100,18 @@ pub(crate) async fn handle(
         Request::SubscribeHost(p) => history::subscribe_host(host, p),
         Request::Health(_) => control::health(host).await,
         Request::Shutdown(_) => Ok(control::shutdown(host)),
+        Request::Identify(p) => devices::identify(host, principal, p).await,
+        Request::OpenPairing(p) => pairings::open_pairing(host, principal, p).await,
+        Request::ClosePairing(p) => pairings::close_pairing(host, principal, p).await,
+        Request::ListPairings(p) => pairings::list_pairings(host, principal, p).await,
+        Request::DecidePairing(p) => pairings::decide_pairing(host, principal, p).await,
+        Request::ListDevices(p) => devices::list_devices(host, principal, p).await,
+        Request::RenameDevice(p) => devices::rename_device(host, principal, p).await,
+        Request::SetDeviceScopes(p) => devices::set_device_scopes(host, principal, p).await,
+        Request::RevokeDevice(p) => devices::revoke_device(host, principal, p).await,
+        Request::ListConnections(p) => devices::list_connections(host, principal, p).await,
+        Request::Unpair(p) => devices::unpair(host, principal, p).await,
+        Request::RotateHostKey(p) => devices::rotate_host_key(host, principal, p).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connected client, whatever it came through: an authenticated principal and framed streams.
 //!
-//! The local socket implements [`FrameSource`] and [`FrameSink`] here; QUIC and the browser channel hand over the
-//! same pair later, so that the API has one implementation.
+//! The local socket implements [`FrameSource`] and [`FrameSink`] here; QUIC hands over the same pair for each request
+//! ([`Streams`]), so that the API has one implementation.
 
 use std::io;
 
@@ -31,6 +31,41 @@ pub(crate) trait FrameSink: Send + 'static {
     fn send(&mut self, frame: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
     /// Hands everything sent so far to the system.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+    /// Says that nothing more comes, and waits until the peer has what was sent where the transport can tell.
+    fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        self.flush()
+    }
+}
+
+/// How urgent what goes out on a stream is; a higher one is never behind a lower one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urgency {
+    /// Files and kept outputs.
+    Bulk,
+    /// Events.
+    Events,
+    /// Answers.
+    Control,
+}
+
+/// The sending half of one request's stream.
+pub(crate) trait StreamSink: FrameSink {
+    /// Sets how urgent it is.
+    fn set_urgency(&mut self, urgency: Urgency);
+    /// Resolves when the peer wants no more of this stream. Does not borrow the stream.
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// A peer that opens a stream for each request.
+pub(crate) trait Streams: Send + 'static {
+    /// The request's side of a stream.
+    type Source: FrameSource;
+    /// The answer's side.
+    type Sink: StreamSink;
+    /// The next stream; `None` when the connection is gone. Cancel-safe.
+    fn accept(&mut self) -> impl Future<Output = Option<(Self::Source, Self::Sink)>> + Send;
+    /// Ends the connection because the peer does not read; it may come back.
+    fn cut_slow(&self);
 }
 
 /// Newline-delimited frames of a byte stream. Empty lines are passed over.

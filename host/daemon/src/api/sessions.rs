@@ -11,8 +11,8 @@ use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{EventBody, SessionCreated};
 use lanyard_protocol::id::{EventId, SessionId, WorkspaceId};
 use lanyard_protocol::method::{
-    CreateSession, DeleteSession, Done, EndSession, ListSessions, Response, ResumeSession, SessionOpened,
-    SessionPage, SessionSnapshot,
+    CreateSession, DeleteSession, Done, EndSession, ListSessions, Method, Response, ResumeSession,
+    SessionOpened, SessionPage, SessionSnapshot,
 };
 use lanyard_protocol::policy::Capability;
 use lanyard_protocol::principal::Principal;
@@ -42,7 +42,8 @@ pub(super) async fn create(
     principal: &Principal,
     params: CreateSession,
 ) -> Result<Answer, WireError> {
-    let command = Command::begin(host, principal, params.command_id.as_ref(), &params)?;
+    let command =
+        Command::begin(host, principal, Method::CreateSession, params.command_id.as_ref(), &params)?;
     let command = match command {
         Command::Known(response) => return Ok(resubscribed(*response)),
         Command::New(command) => command,

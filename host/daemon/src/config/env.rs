@@ -25,7 +25,10 @@ pub(super) fn read(pairs: &[(String, String)]) -> Result<FromEnvironment, Config
             "LANYARD_STATE_DIR" => found.state_dir = Some(PathBuf::from(value)),
             "LANYARD_HOST_NAME" => raw.host.name = Some(value.clone()),
             "LANYARD_WORKSPACES" => raw.host.workspaces = Some(std::env::split_paths(value).collect()),
-            "LANYARD_LISTEN" => raw.host.listen = Some(parse(name, value, "an address like 0.0.0.0:7717")?),
+            "LANYARD_LISTEN" => {
+                raw.host.listen = Some(parse(name, value, "an address like [::]:7717, or off")?)
+            }
+            "LANYARD_DISCOVERY" => raw.discovery.enabled = Some(parse(name, value, "true or false")?),
             "LANYARD_GATEWAY_URL" => raw.model.endpoint = Some(value.clone()),
             "LANYARD_GATEWAY_TOKEN" => raw.model.token = Some(value.clone()),
             "LANYARD_MODEL" => raw.model.name = Some(value.clone()),

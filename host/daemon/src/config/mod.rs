@@ -4,9 +4,9 @@
 //! unknown `LANYARD_*` variables fail: a misspelt restriction must not be skipped.
 
 mod env;
+mod listen;
 mod raw;
 
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use lanyard_model::ModelConfig;
 
 use crate::state_dir::default_state_dir;
 use raw::RawConfig;
+
+pub use listen::Listen;
 
 /// Bytes the store may take on disk unless configured otherwise. Years of sessions, and yet no full disk.
 const DEFAULT_STORE_MAX_BYTES: u64 = 10 << 30;
@@ -76,7 +78,7 @@ pub struct ConfigSources {
     /// `--workspace`, repeated. Replaces `host.workspaces` when given.
     pub workspaces: Vec<PathBuf>,
     /// `--listen`.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
 }
 
 /// What happens to tasks that were under way when the host stopped.
@@ -100,8 +102,12 @@ pub struct Config {
     /// Directories sessions may be about, canonical; the first is the default. The owner at the machine may choose
     /// others, remote principals may not.
     pub workspaces: Vec<PathBuf>,
-    /// Address of the network surfaces. Nothing is bound yet.
-    pub listen: Option<SocketAddr>,
+    /// Address of the network surfaces.
+    pub listen: Listen,
+    /// Nobody chose it: where it is taken, the host runs without its network side.
+    pub listen_by_default: bool,
+    /// Whether the host can be found by name.
+    pub discovery: bool,
     /// What to do with interrupted tasks.
     pub resume: ResumePolicy,
     /// How the model is found.
@@ -245,7 +251,9 @@ fn check(raw: RawConfig, state_dir: PathBuf) -> Result<Config, ConfigError> {
     Ok(Config {
         host_name: raw.host.name.unwrap_or_else(machine_name),
         workspaces,
-        listen: raw.host.listen,
+        listen_by_default: raw.host.listen.is_none(),
+        listen: raw.host.listen.unwrap_or_default(),
+        discovery: raw.discovery.enabled.unwrap_or(true),
         resume: raw.host.resume.unwrap_or_default(),
         model,
         store_max_bytes,

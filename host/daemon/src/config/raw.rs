@@ -1,12 +1,11 @@
 //! The configuration file as written: every key optional, nothing unknown.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lanyard_model::ModelConfig;
 use serde::Deserialize;
 
-use super::{ConfigError, ResumePolicy, only_mine_to_read};
+use super::{ConfigError, Listen, ResumePolicy, only_mine_to_read};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $key:ident: $ty:ty,)* })*) => {$(
@@ -31,8 +30,8 @@ tables! {
         name: String,
         /// Directories sessions may be about.
         workspaces: Vec<PathBuf>,
-        /// Address of the network surfaces.
-        listen: SocketAddr,
+        /// Address of the network surfaces, or `off`.
+        listen: Listen,
         /// `auto` or `ask`.
         resume: ResumePolicy,
     }
@@ -65,6 +64,11 @@ tables! {
         /// Most tokens of one session.
         max_session_tokens: u64,
     }
+    /// `[discovery]`
+    Discovery {
+        /// Whether the host can be found by name.
+        enabled: bool,
+    }
     /// `[store]`
     Store {
         /// Most bytes of store and artifacts.
@@ -80,6 +84,7 @@ pub(super) struct RawConfig {
     pub(super) model: Model,
     pub(super) policy: Policy,
     pub(super) limits: Limits,
+    pub(super) discovery: Discovery,
     pub(super) store: Store,
 }
 
@@ -95,6 +100,7 @@ impl RawConfig {
         self.model.overlay(over.model);
         self.policy.overlay(over.policy);
         self.limits.overlay(over.limits);
+        self.discovery.overlay(over.discovery);
         self.store.overlay(over.store);
     }
 }

@@ -17,7 +17,7 @@ fn flags_beat_environment_beats_file() {
     let sources = ConfigSources { listen: Some("127.0.0.1:3".parse().unwrap()), ..ConfigSources::default() };
     let config = load(file, &env, sources).unwrap();
     assert_eq!(config.host_name, "env");
-    assert_eq!(config.listen.unwrap().port(), 3);
+    assert_eq!(config.listen, "127.0.0.1:3".parse().unwrap());
     assert_eq!(config.resume, ResumePolicy::Ask);
     assert_eq!(config.model.model.as_deref(), Some("a"));
 }
@@ -90,4 +90,17 @@ fn a_configuration_that_cannot_be_looked_at_is_not_taken_for_none() {
     let sources = ConfigSources { state_dir: Some(dir.path().to_owned()), ..ConfigSources::default() };
     let error = Config::from_parts(sources, &[]).unwrap_err().to_string();
     assert!(error.contains("config.toml"), "{error}");
+}
+
+#[test]
+fn the_network_side_is_on_by_default_and_can_be_switched_off() {
+    let config = load("", &[], ConfigSources::default()).unwrap();
+    assert_eq!(config.listen.address(), Some("[::]:7717".parse().unwrap()));
+    assert!(config.discovery);
+    let off = load("[host]\nlisten = \"off\"\n[discovery]\nenabled = false", &[], ConfigSources::default())
+        .unwrap();
+    assert_eq!(off.listen.address(), None);
+    assert!(!off.discovery);
+    let wrong = load("", &[("LANYARD_LISTEN", "everywhere")], ConfigSources::default()).unwrap_err();
+    assert!(wrong.contains("LANYARD_LISTEN") && wrong.contains("off"), "{wrong}");
 }
