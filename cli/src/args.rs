@@ -13,8 +13,10 @@ use crate::commands;
     version,
     arg_required_else_help = true,
     subcommand_required = true,
-    after_help = "Exit codes: 0 completed, 1 failed, 2 usage, 3 denied, 4 cancelled, 5 host unreachable.\n\
-                  First steps: `lanyard up` in one terminal, `lanyard run \"what is in this folder?\"` in another."
+    after_help = "Exit codes: 0 completed, 1 failed, 2 usage, 3 denied (also by a host that revoked this device), 4 cancelled, \
+                  5 host unreachable or not paired.\n\
+                  First steps: `lanyard up` in one terminal, `lanyard run \"what is in this folder?\"` in another.\n\
+                  From another machine: `lanyard pair` on the host, `lanyard join` there, then `lanyard --host NAME …`."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -29,6 +31,10 @@ pub(crate) struct Global {
     /// Where the host keeps its state [default: the user's state directory]
     #[arg(long, global = true, value_name = "DIR", env = "LANYARD_STATE_DIR", hide_env_values = true)]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The host to talk to: a paired one by its name or the beginning of its id, or `local` (`lanyard hosts`)
+    /// [default: the host of this machine, else the only paired one]
+    #[arg(long, global = true, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) host: Option<String>,
     /// Write JSON, as on the wire, instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -67,11 +73,35 @@ pub(crate) enum Command {
     Health(commands::health::Args),
     /// Stop the running host in order
     Stop(commands::stop::Args),
+    /// Pair a device with this machine's host: shows a code and a QR code, and asks
+    Pair(commands::pair::Args),
+    /// List and answer devices that wait to be paired
+    Pairings(commands::pairings::Args),
+    /// List, rename, restrict and revoke paired devices
+    Devices(commands::devices::Args),
+    /// Look for hosts on the local network
+    Discover(commands::discover::Args),
+    /// Pair this machine with a host elsewhere
+    Join(commands::join::Args),
+    /// List, rename and forget the hosts this machine is paired with
+    Hosts(commands::hosts::Args),
+    /// End the pairing with a host
+    Unpair(commands::unpair::Args),
+    /// Watch what happens on all hosts
+    Watch(commands::watch::Args),
+    /// Show the ids of this machine's host and device, or give the host new keys
+    Identity(commands::identity::Args),
     /// Write a completion script for a shell to standard output
     Completions(commands::completions::Args),
     /// Write manual pages to a directory
     Man(commands::man::Args),
 }
+
+mod address;
+mod scope;
+
+pub(crate) use address::address;
+pub(crate) use scope::{ScopeArg, scopes};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use lanyard_client::SendError;
 use lanyard_protocol::{ErrorCode, WireError};
 
-use crate::host::HostError;
+use crate::host::{HostError, RemoteError};
+use crate::known::KnownError;
 
 /// Exit codes. They do not change between versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +16,11 @@ pub(crate) enum Exit {
     /// The command line cannot be used.
     Usage,
     /// Refused: at least one call of the task was denied by policy, a person or the deadline, or the host refused
-    /// the command itself.
+    /// the command itself, a pairing, or (after revoking it) this device.
     Denied,
     /// The task was cancelled.
     Cancelled,
-    /// No host could be reached.
+    /// No host could be reached, or the one that answers does not know this device, or is another.
     Unreachable,
 }
 
@@ -46,6 +47,9 @@ pub(crate) enum Failure {
     /// There is no host to talk to.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// What this device remembers of its hosts cannot be used.
+    #[error(transparent)]
+    Known(#[from] KnownError),
     /// The host refused or failed the request.
     #[error(transparent)]
     Refused(#[from] WireError),
@@ -60,6 +64,12 @@ pub(crate) enum Failure {
     /// Nobody reads the output any more, as in `lanyard sessions | head`.
     #[error("the output was closed")]
     OutputClosed,
+    /// Somebody said no, in words.
+    #[error("{0}")]
+    Denied(String),
+    /// No host could be reached, in words.
+    #[error("{0}")]
+    Unreachable(String),
     /// Something else, in words.
     #[error("{0}")]
     Other(String),
@@ -70,17 +80,28 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
-            Failure::Host(_) => Exit::Unreachable,
+            // A host that ended the pairing has refused; everything else is a way that leads nowhere.
+            Failure::Host(HostError::Remote(error)) if error.is_revocation() => Exit::Denied,
+            Failure::Denied(_) => Exit::Denied,
+            Failure::Host(_) | Failure::Unreachable(_) => Exit::Unreachable,
             Failure::Refused(error) => match error.code {
                 ErrorCode::Unauthorized | ErrorCode::CapabilityDenied | ErrorCode::ApprovalDenied => {
                     Exit::Denied
                 }
                 _ => Exit::Failed,
             },
-            Failure::NotSent(_) | Failure::Unanswered(_) | Failure::OutputClosed | Failure::Other(_) => {
-                Exit::Failed
-            }
+            Failure::Known(_)
+            | Failure::NotSent(_)
+            | Failure::Unanswered(_)
+            | Failure::OutputClosed
+            | Failure::Other(_) => Exit::Failed,
         }
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        HostError::from(error).into()
     }
 }
 
@@ -96,8 +117,9 @@ impl From<std::io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::{Exit, Failure};
-    use crate::host::HostError;
+    use crate::host::{HostError, RemoteError};
     use lanyard_protocol::{ErrorCode, WireError};
+    use lanyard_transport::close::{CloseCode, Ended};
 
     #[test]
     fn the_codes_scripts_rely_on() {
@@ -114,5 +136,11 @@ mod tests {
         assert_eq!(Failure::Usage("x".into()).exit(), Exit::Usage);
         assert_eq!(Failure::Host(HostError::None { state_dir: "/s".into() }).exit(), Exit::Unreachable);
         assert_eq!(Failure::Unanswered("Shutdown").exit(), Exit::Failed);
+        let turned_away = |code| {
+            let error = RemoteError::TurnedAway { alias: "nas".into(), reason: Ended::ByPeer(code) };
+            Failure::Host(HostError::Remote(error)).exit()
+        };
+        assert_eq!(turned_away(CloseCode::Revoked), Exit::Denied);
+        assert_eq!(turned_away(CloseCode::NotPaired), Exit::Unreachable);
     }
 }

@@ -22,6 +22,15 @@ const INERT: Duration = Duration::from_millis(400);
 /// Keys waiting to be looked at; more than a person presses before the screen follows.
 const MAX_WAITING: usize = 16;
 
+/// What counts as a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// One at a time: pasted text is no answer to a question.
+    Keys,
+    /// Every printable one, however they come.
+    Text,
+}
+
 /// The terminal in one-key mode; put back on drop.
 pub(crate) struct Keys {
     before: Termios,
@@ -41,6 +50,16 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// Switches standard input, which must be a terminal, to one-key mode. Ctrl-C and Ctrl-Z keep their meaning.
     pub(crate) fn open() -> io::Result<Self> {
+        Self::open_reading(Reading::Keys)
+    }
+
+    /// [`Keys::open`] for something that is typed letter by letter and may be pasted: what comes in one piece counts
+    /// too, unless it holds an arrow or function key.
+    pub(crate) fn open_for_text() -> io::Result<Self> {
+        Self::open_reading(Reading::Text)
+    }
+
+    fn open_reading(reading: Reading) -> io::Result<Self> {
         let before = tcgetattr(stdin())?;
         let (stop, stopped) = UnixStream::pair()?;
         let (sender, pressed) = mpsc::channel(MAX_WAITING);
@@ -52,7 +71,7 @@ impl Keys {
         tcsetattr(stdin(), OptionalActions::Now, &one_key)?;
         // From here on the drop puts the terminal back, whatever fails.
         let mut keys = Self { before, pressed, inert_until: Instant::now(), stop: Some(stop), reader: None };
-        let read = move || read(&stopped, &sender);
+        let read = move || read(&stopped, &sender, reading);
         keys.reader = Some(std::thread::Builder::new().name("keys".into()).spawn(read)?);
         keys.new_question()?;
         Ok(keys)
@@ -96,36 +115,71 @@ impl Drop for Keys {
 }
 
 /// Reads keys until the other end of `stopped` is closed or nobody wants them.
-fn read(stopped: &UnixStream, pressed: &mpsc::Sender<io::Result<char>>) {
+fn read(stopped: &UnixStream, pressed: &mpsc::Sender<io::Result<char>>, reading: Reading) {
     loop {
         let terminal = stdin();
         let mut sources = [PollFd::new(&terminal, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
-        let key = match poll(&mut sources, None) {
+        let keys = match poll(&mut sources, None) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => Err(error.into()),
             Ok(_) if !sources[1].revents().is_empty() => return,
-            Ok(_) => match read_key() {
-                Ok(Some(key)) => Ok(key),
-                Ok(None) => continue,
-                Err(error) => Err(error),
-            },
+            Ok(_) => read_keys(reading),
         };
-        let failed = key.is_err();
-        if pressed.blocking_send(key).is_err() || failed {
-            return;
+        match keys {
+            Ok(keys) => {
+                for key in keys {
+                    if pressed.blocking_send(Ok(key)).is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                // Nobody may want to know; it is the end all the same.
+                let _ = pressed.blocking_send(Err(error));
+                return;
+            }
         }
     }
 }
 
-/// One key. Arrow keys and pasted text come as several bytes and are no answer.
-fn read_key() -> io::Result<Option<char>> {
+fn read_keys(reading: Reading) -> io::Result<Vec<char>> {
     let mut bytes = [0; 64];
-    match (rustix::io::read(stdin(), &mut bytes)?, bytes) {
+    match rustix::io::read(stdin(), &mut bytes)? {
         // Ready, and nothing there: the terminal has hung up.
-        (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
-        (1, [key, ..]) => Ok(Some(char::from(key))),
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        length => Ok(keys_in(bytes.get(..length).unwrap_or_default(), reading)),
+    }
+}
+
+/// The keys that bytes of a terminal stand for. Arrow keys come as several bytes and are no answer, and neither is
+/// text pasted where one key is asked for.
+fn keys_in(bytes: &[u8], reading: Reading) -> Vec<char> {
+    match (reading, bytes) {
+        (_, [key]) => vec![char::from(*key)],
         // Terminals that hand over whole lines.
-        (2, [key, b'\n' | b'\r', ..]) => Ok(Some(char::from(key))),
-        _ => Ok(None),
+        (Reading::Keys, [key, b'\n' | b'\r']) => vec![char::from(*key)],
+        (Reading::Keys, _) => Vec::new(),
+        (Reading::Text, bytes) if bytes.contains(&0x1b) => Vec::new(),
+        (Reading::Text, bytes) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reading, keys_in};
+
+    #[test]
+    fn one_key_is_one_key() {
+        let keys = |bytes: &[u8]| keys_in(bytes, Reading::Keys);
+        assert_eq!(keys(b"y"), ['y']);
+        assert_eq!(keys(b"y\n"), ['y']);
+        assert!(keys(b"yes").is_empty() && keys(b"\x1b[A").is_empty());
+    }
+
+    #[test]
+    fn text_may_be_pasted() {
+        let keys = |bytes: &[u8]| keys_in(bytes, Reading::Text);
+        assert_eq!(keys(b"123 456\r"), ['1', '2', '3', ' ', '4', '5', '6', '\r']);
+        assert!(keys(b"\x1b[A").is_empty());
     }
 }

@@ -10,6 +10,7 @@ mod follow;
 mod host;
 mod invocation;
 mod keys;
+mod known;
 mod render;
 mod resolve;
 mod terminal;

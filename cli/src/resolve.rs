@@ -2,9 +2,10 @@
 
 use lanyard_protocol::ErrorCode;
 use lanyard_protocol::approval::ApprovalRecord;
+use lanyard_protocol::device::{Device, PendingPairing};
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::limits::MAX_PAGE;
-use lanyard_protocol::method::{GetSessionState, ListApprovals, ListSessions};
+use lanyard_protocol::method::{GetSessionState, ListApprovals, ListDevices, ListPairings, ListSessions};
 
 use crate::exit::Failure;
 use crate::host::Connection;
@@ -68,10 +69,35 @@ pub(crate) async fn approval(
     only(fits.collect(), "approval", given, "lanyard approvals")
 }
 
+/// The device that waits to be paired, of an id or of the beginning of one.
+pub(crate) async fn pairing(connection: &mut Connection, given: &str) -> Result<PendingPairing, Failure> {
+    let pending = connection.call(ListPairings {}).await?.pending;
+    let fits = pending.into_iter().filter(|one| one.pairing_id.as_str().starts_with(given));
+    only(fits.collect(), "waiting device", given, "lanyard pairings")
+}
+
+/// The paired device of a name, an id, or the beginning of one.
+pub(crate) async fn device(connection: &mut Connection, given: &str) -> Result<Device, Failure> {
+    let devices = connection.call(ListDevices {}).await?.devices;
+    device_of(devices, given)
+}
+
+/// A whole id or name counts before the beginning of an id.
+fn device_of(devices: Vec<Device>, given: &str) -> Result<Device, Failure> {
+    let exactly = |device: &&Device| device.device_id.as_str() == given || device.name == given;
+    let mut found: Vec<Device> = devices.iter().filter(exactly).cloned().collect();
+    if found.is_empty() {
+        let begins = |device: &Device| device.device_id.as_str().starts_with(given);
+        found = devices.into_iter().filter(begins).collect();
+    }
+    only(found, "device", given, "lanyard devices")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::only;
+    use super::{device_of, only};
     use crate::exit::Exit;
+    use crate::render::samples::device;
 
     #[test]
     fn a_prefix_must_fit_one_only() {
@@ -82,5 +108,19 @@ mod tests {
         let many = only(vec!["ab1", "ab2"], "session", "ab", "l").unwrap_err();
         assert_eq!(many.exit(), Exit::Usage);
         assert!(many.to_string().contains("fits 2 sessions"), "{many}");
+    }
+    #[test]
+    fn a_device_is_named_by_name_or_id() {
+        let devices = || vec![device("phone", "abc-1"), device("abc-2", "xyz"), device("phone", "abc-2")];
+        let id = |given: &str| device_of(devices(), given).map(|device| device.device_id.to_string());
+        assert_eq!(id("abc-1").unwrap(), "abc-1");
+        assert_eq!(id("xy").unwrap(), "xyz");
+        assert!(id("abc").unwrap_err().to_string().contains("fits 2 devices"));
+        assert!(id("phone").unwrap_err().to_string().contains("fits 2 devices"), "names need not be unique");
+        assert!(
+            id("abc-2").unwrap_err().to_string().contains("fits 2"),
+            "a name that poses as an id gains nothing"
+        );
+        assert!(id("tablet").unwrap_err().to_string().contains("lanyard devices"));
     }
 }

@@ -1,6 +1,6 @@
 //! What the command may do to its terminal, and the one place that writes to it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
@@ -8,6 +8,9 @@ use crate::render::{Paint, width_of};
 
 /// Columns assumed when the terminal does not tell.
 const DEFAULT_WIDTH: usize = 80;
+
+/// Longest answer read: a link of many addresses has half of it.
+const MAX_ANSWER_BYTES: u64 = 2_048;
 
 /// Standard output and standard error, with one line at the bottom that may change (a countdown, a prompt's keys).
 #[derive(Debug)]
@@ -75,6 +78,16 @@ impl Terminal {
         let _ = writeln!(io::stderr().lock(), "{text}");
         out.write_all(self.draw_status().as_bytes())?;
         out.flush()
+    }
+
+    /// Asks for a line on standard error and reads it from standard input; `None` at its end. Blocks.
+    pub(crate) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
+        let mut errors = io::stderr().lock();
+        errors.write_all(question.as_bytes())?;
+        errors.flush()?;
+        let mut line = String::new();
+        let read = io::stdin().lock().take(MAX_ANSWER_BYTES).read_line(&mut line)?;
+        Ok((read > 0).then(|| line.trim().to_owned()))
     }
 
     /// Sets the status line; empty removes it. Only a terminal shows it, and never inside an open line.

@@ -20,6 +20,7 @@ fn what_is_understood() {
         "up",
         "up --workspace /a --workspace /b --listen 127.0.0.1:0",
         "up --listen [::]:7717 --state-dir /s",
+        "up --listen off",
         "run hello",
         "run hello --workspace /a --approve ask --json",
         "run hello --approve always --max-steps 200 --no-network",
@@ -55,6 +56,39 @@ fn what_is_understood() {
         "stop",
         "completions bash",
         "man /d",
+        "--host nas run hello",
+        "run hello --host nas --workspace /elsewhere",
+        "sessions --host local",
+        "pair",
+        "pair --scopes observe,operate --keep-open --no-qr --json",
+        "pairings",
+        "pairings list",
+        "pairings approve p1 --digits 123456 --scopes observe,approve --name phone",
+        "pairings deny p1",
+        "devices",
+        "devices rename phone tablet",
+        "devices scopes phone observe,admin",
+        "devices scopes phone observe admin",
+        "devices revoke phone",
+        "devices connections --limit 5",
+        "discover",
+        "discover --watch --json",
+        "join",
+        "join --resume",
+        "join --resume --address 10.0.0.1",
+        "join https://192.168.1.7:7717/#x --name me",
+        "join nas --code K7QX-92MD --scopes observe",
+        "join --code K7QX-92MD --address 192.168.1.7 --address [fe80::1%3]:7717",
+        "hosts",
+        "hosts --offline",
+        "hosts list --offline",
+        "hosts rename nas storage",
+        "hosts forget nas",
+        "unpair nas --force",
+        "watch --json",
+        "identity",
+        "identity show --host nas",
+        "identity rotate --compromised",
     ] {
         if let Err(error) = parse(line) {
             panic!("{line}: {error}");
@@ -85,6 +119,17 @@ fn what_is_not() {
         "completions csh",
         "rpc now",
         "--state-dir",
+        "--host",
+        "pair --scopes everything",
+        "pairings approve",
+        "devices scopes phone",
+        "join a b",
+        "join --address nas",
+        "join --address 1.2.3.4:0",
+        "join nas --resume",
+        "hosts rename nas",
+        "unpair",
+        "identity rotate now",
     ] {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was understood"));
         assert_eq!(error.exit_code(), 2, "{line}: {error}");
@@ -113,4 +158,12 @@ fn global_options_work_on_either_side() {
         assert_eq!(cli.global.state_dir.as_deref(), Some("/s".as_ref()), "{line}");
         assert!(cli.global.json && matches!(cli.command, Command::Stop(_)), "{line}");
     }
+}
+
+#[test]
+fn what_a_command_names_itself_is_not_the_global_option() {
+    for line in ["join nas", "unpair nas", "hosts forget nas", "hosts rename nas storage"] {
+        assert_eq!(parse(line).unwrap().global.host, None, "{line}");
+    }
+    assert_eq!(parse("sessions --host nas").unwrap().global.host.as_deref(), Some("nas"));
 }

@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect()?;
+    let mut connection = invocation.connect().await?;
     if let Some(given) = &args.id {
         let record = resolve::approval(&mut connection, given, true).await?;
         let approvals = vec![record.clone()];
@@ -31,12 +31,12 @@ pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit,
     }
     let list = ListApprovals { session_id: None, include_settled: args.all, limit: Some(DEFAULT_PAGE) };
     let page = connection.call(list).await?;
+    let [see, approve, deny] = ["approvals ID", "approve ID", "deny ID"].map(|rest| invocation.command(rest));
+    let hint = format!("See one in full: {see} · answer: {approve}, {deny}\n");
     invocation.show(Response::ListApprovals(page.clone()), |terminal| {
         let mut shown = render::approvals(terminal.paint, &page.approvals, Timestamp::now());
         if !page.approvals.is_empty() && !args.all {
-            shown.push_str(
-                "See one in full: lanyard approvals ID · answer: lanyard approve ID, lanyard deny ID\n",
-            );
+            shown.push_str(&hint);
         }
         shown
     })?;

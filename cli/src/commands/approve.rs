@@ -64,7 +64,7 @@ pub(super) async fn answer(
     given: &str,
     answer: Answer,
 ) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect()?;
+    let mut connection = invocation.connect().await?;
     let request = resolve::approval(&mut connection, given, true).await?.request;
     let outcome = connection
         .call(ApproveAction {

@@ -16,7 +16,7 @@ pub(crate) struct Args {
 
 /// In a terminal control characters are written visibly; a file or a program gets the text as it is.
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect()?;
+    let mut connection = invocation.connect().await?;
     let mut offset = 0;
     loop {
         let length = Some(MAX_ARTIFACT_PAGE_BYTES);

@@ -16,7 +16,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect()?;
+    let mut connection = invocation.connect().await?;
     let session_id = resolve::session(&mut connection, &args.session).await?;
     let task_id = match args.task {
         Some(task_id) => task_id,

@@ -13,7 +13,7 @@ pub(crate) struct Args {}
 
 /// The exit code is 1 when something does not work.
 pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect()?;
+    let mut connection = invocation.connect().await?;
     let report = connection.call(Health {}).await?;
     let exit = if report.status == HealthStatus::Bad { Exit::Failed } else { Exit::Completed };
     invocation.show(Response::Health(report.clone()), |terminal| {

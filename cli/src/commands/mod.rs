@@ -6,17 +6,28 @@ pub(crate) mod artifact;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod deny;
+pub(crate) mod devices;
 pub(crate) mod diff;
+pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod health;
+pub(crate) mod hosts;
+pub(crate) mod identity;
+pub(crate) mod join;
 pub(crate) mod man;
+pub(crate) mod pair;
+pub(crate) mod pairings;
 pub(crate) mod resume;
 pub(crate) mod rpc;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod sessions;
 pub(crate) mod stop;
+pub(crate) mod unpair;
 pub(crate) mod up;
+pub(crate) mod watch;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, Failure};
@@ -26,6 +37,9 @@ use crate::invocation::Invocation;
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     let mut invocation = Invocation::new(cli.global);
     let invocation = &mut invocation;
+    if let Some(why) = here_only(&cli.command).filter(|_| invocation.names_other_host()) {
+        return Err(Failure::Usage(format!("{why}; leave --host out")));
+    }
     match cli.command {
         Command::Rpc(args) => rpc::run(&args, invocation),
         Command::Completions(args) => completions::run(&args),
@@ -44,11 +58,55 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor(args) => block_on(doctor::run(args, invocation)),
         Command::Health(args) => block_on(health::run(args, invocation)),
         Command::Stop(args) => block_on(stop::run(args, invocation)),
+        Command::Pair(args) => block_on(pair::run(args, invocation)),
+        Command::Pairings(args) => block_on(pairings::run(args, invocation)),
+        Command::Devices(args) => block_on(devices::run(args, invocation)),
+        Command::Discover(args) => block_on(discover::run(args, invocation)),
+        Command::Join(args) => block_on(join::run(args, invocation)),
+        Command::Hosts(args) => block_on(hosts::run(args, invocation)),
+        Command::Unpair(args) => block_on(unpair::run(args, invocation)),
+        Command::Watch(args) => block_on(watch::run(args, invocation)),
+        Command::Identity(args) => block_on(identity::run(args, invocation)),
     }
 }
+
+/// Why a command is about this machine alone, where it is: `--host` must not be passed over silently.
+fn here_only(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Up(_) => Some("a host is started on its own machine"),
+        Command::Pair(_) => {
+            Some("a pairing window is opened at the machine itself: run `lanyard pair` there")
+        }
+        Command::Join(_) => Some("`lanyard join` names the host itself: lanyard join HOST"),
+        Command::Unpair(_) => Some("`lanyard unpair` names the host itself: lanyard unpair HOST"),
+        Command::Doctor(_) => Some("`lanyard doctor` looks at this machine: run it there"),
+        Command::Discover(_) => Some("`lanyard discover` listens on this machine's network"),
+        Command::Hosts(_) => Some("`lanyard hosts` is about what this machine remembers"),
+        Command::Completions(_) | Command::Man(_) => Some("this command talks to no host"),
+        _ => None,
+    }
+}
+
+/// Turns the other tasks of this thread get after a command has ended: connections that were dropped with it have to
+/// tell their hosts, which takes the owner of each one turn and its driver another. Without that a host would count the
+/// device as connected until the connection times out.
+const FAREWELL_TURNS: u32 = 16;
 
 /// Runs a client command on this thread.
 fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|e| Failure::Other(format!("the runtime cannot be started: {e}")))?.block_on(command)
+    let runtime = runtime.map_err(|e| Failure::Other(format!("the runtime cannot be started: {e}")))?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let done = tokio::select! {
+            done = command => done,
+            _ = terminate.recv() => Ok(Exit::Cancelled),
+            _ = hang_up.recv() => Ok(Exit::Cancelled),
+        };
+        for _ in 0..FAREWELL_TURNS {
+            tokio::task::yield_now().await;
+        }
+        done
+    })
 }

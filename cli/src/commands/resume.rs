@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect_or_start(Patience::For(HOST_AWAY))?;
+    let mut connection = invocation.connect_or_start(Patience::For(HOST_AWAY)).await?;
     let session_id = resolve::session(&mut connection, &args.session).await?;
     let resume = ResumeSession { session_id: session_id.clone(), checkpoint_cursor: None };
     let session = connection.call(resume).await?;

@@ -26,14 +26,15 @@ enum What {
 }
 
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect()?;
+    let mut connection = invocation.connect().await?;
     match args.what.unwrap_or(What::List) {
         What::List => {
             let page = connection.call(ListRules {}).await?;
+            let revoke = invocation.command("rules revoke ID");
             invocation.show(Response::ListRules(page.clone()), |terminal| {
                 let mut shown = render::rules(terminal.paint, &page.rules, Timestamp::now());
                 if !page.rules.is_empty() {
-                    shown.push_str("Forget one: lanyard rules revoke ID\n");
+                    shown.push_str(&format!("Forget one: {revoke}\n"));
                 }
                 shown
             })?;

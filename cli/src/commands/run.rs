@@ -12,7 +12,7 @@ use lanyard_protocol::session::{TaskOptions, WorkspaceHint};
 use crate::exit::{Exit, Failure};
 use crate::follow::{Answering, Follower, farewell};
 use crate::host::{Connection, Patience};
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, Target};
 use crate::resolve;
 
 /// How long a task is not given up while its host is away: a restart by hand takes a minute.
@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// What to do, in your own words; `-` reads it from standard input
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     prompt: String,
-    /// The directory to work in [default: the current directory]
+    /// The directory to work in, on the host's machine [default: the current directory; on a paired host its own default]
     #[arg(long, value_name = "DIR", conflicts_with = "session")]
     workspace: Option<PathBuf>,
     /// Go on in this session instead of starting one
@@ -63,11 +63,14 @@ impl From<Approve> for Answering {
 
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
     let prompt = prompt(&args.prompt)?;
-    let workspace = match &args.session {
-        None => Some(directory(args.workspace.as_deref())?),
-        Some(_) => None,
+    let target = invocation.target(true)?;
+    let workspace = match (&args.session, &target) {
+        (Some(_), _) => None,
+        // The directory is the other machine's; nothing here says whether it exists.
+        (None, Target::Paired(_)) => args.workspace.as_deref().map(utf8).transpose()?,
+        (None, Target::Running(_) | Target::ToStart) => Some(directory(args.workspace.as_deref())?),
     };
-    let mut connection = invocation.connect_or_start(Patience::For(HOST_AWAY))?;
+    let mut connection = invocation.connect_to(target, Patience::For(HOST_AWAY)).await?;
     let session_id = match (&args.session, workspace) {
         (Some(given), _) => follow_existing(&mut connection, given).await?,
         (None, workspace) => create(&mut connection, workspace).await?,
@@ -127,8 +130,12 @@ fn directory(given: Option<&Path>) -> Result<String, Failure> {
     if !canonical.is_dir() {
         return Err(Failure::Usage(format!("workspace {shown} is not a directory: pass --workspace DIR")));
     }
-    let text = canonical.into_os_string().into_string();
-    text.map_err(|_| {
+    utf8(&canonical)
+}
+
+fn utf8(path: &Path) -> Result<String, Failure> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        let shown = path.display();
         Failure::Usage(format!("the path of workspace {shown} is not UTF-8: rename the directory"))
     })
 }

@@ -68,7 +68,7 @@ struct List {
 }
 
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let mut connection = invocation.connect()?;
+    let mut connection = invocation.connect().await?;
     let connection = &mut connection;
     match args.what.unwrap_or(What::List(args.list)) {
         What::List(list) => self::list(connection, invocation, list, None).await?,
@@ -116,9 +116,10 @@ async fn list(
 async fn show(connection: &mut Connection, invocation: &mut Invocation, given: &str) -> Result<(), Failure> {
     let session_id = resolve::session(connection, given).await?;
     let session = connection.call(GetSessionState { session_id }).await?;
+    let events = invocation.command(&format!("sessions show {} --events", session.session_id));
     invocation.show(Response::GetSessionState(session.clone()), |terminal| {
         let mut shown = render::session(terminal.paint, &session, Timestamp::now());
-        shown.push_str(&format!("What happened: lanyard sessions show {} --events\n", session.session_id));
+        shown.push_str(&format!("What happened: {events}\n"));
         shown
     })
 }

@@ -1,10 +1,10 @@
 //! `lanyard up`: the host itself.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lanyard_daemon::{Config, ConfigSources, Ready, RunError};
+use lanyard_daemon::{Config, ConfigSources, Listen, Ready, RunError};
+use lanyard_protocol::health::{HealthReport, NetworkHealth};
 use lanyard_protocol::method::Health;
 use lanyard_protocol::session::ModelInfo;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,16 +21,16 @@ use crate::render::{self, Tone, visible};
 const MAX_THREADS: usize = 4;
 
 /// How long finding a model may hold up the first lines.
-const MODEL_WITHIN: Duration = Duration::from_secs(5);
+const HEALTH_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A directory the agent may work in; may be given several times
     #[arg(long = "workspace", value_name = "DIR")]
     workspaces: Vec<PathBuf>,
-    /// Address for other devices; kept for now, nothing is bound to it yet
-    #[arg(long, value_name = "IP:PORT")]
-    listen: Option<SocketAddr>,
+    /// Where other devices reach the host: an address with a UDP port, or `off` [default: [::]:7717]
+    #[arg(long, value_name = "IP:PORT|off")]
+    listen: Option<Listen>,
     /// Leave the terminal: used by commands that start a host
     #[arg(long, hide = true)]
     detached: bool,
@@ -148,20 +148,41 @@ async fn say_ready(ready: &Ready, invocation: &mut Invocation) -> Result<(), Fai
         shown.push_str(&format!("  {}\n", paint.tone(Tone::Waits, &format!("! {}", visible::line(notice)))));
     }
     invocation.terminal.print(&shown)?;
-    let model = match tokio::time::timeout(MODEL_WITHIN, ask_model(ready)).await {
-        Ok(Ok(model)) => format!("  {:<11} {}\n", "model", model_line(paint, &model)),
-        Ok(Err(_)) | Err(_) => format!("  {:<11} not known yet; `lanyard health` tells\n", "model"),
+    let report = tokio::time::timeout(HEALTH_WITHIN, ask_health(ready)).await;
+    let (model, network) = match report {
+        Ok(Ok(report)) => (model_line(paint, &report.model), reach_rows(&report.network)),
+        Ok(Err(_)) | Err(_) => ("not known yet; `lanyard health` tells".to_owned(), String::new()),
     };
-    let next = invocation.command("run \"what is in this folder?\"");
-    let next = paint.tone(Tone::Accent, &visible::line(&next));
-    let text = format!("{model}Next, in another terminal:\n  {next}\nCtrl-C stops the host.\n");
-    Ok(invocation.terminal.print(&text)?)
+    let model = format!("  {:<11} {model}\n", "model");
+    let run = invocation.command("run \"what is in this folder?\"");
+    let pair = invocation.command("pair");
+    let accent = |command: &str| paint.tone(Tone::Accent, &visible::line(command));
+    let mut next = format!("Next, in another terminal:\n  {}\n", accent(&run));
+    if !network.is_empty() {
+        next.push_str(&format!("From another device: pair it\n  {}\n", accent(&pair)));
+    }
+    Ok(invocation.terminal.print(&format!("{model}{network}{next}Ctrl-C stops the host.\n"))?)
 }
 
-/// The model in use, from the host itself: it may have to look for one first.
-async fn ask_model(ready: &Ready) -> Result<ModelInfo, Failure> {
+/// The host's own words on itself: it may have to look for a model first.
+async fn ask_health(ready: &Ready) -> Result<HealthReport, Failure> {
     let mut connection = Connection::new(attach(&ready.state_dir)?, ready.state_dir.clone(), Patience::None)?;
-    Ok(connection.call(Health {}).await?.model)
+    connection.call(Health {}).await
+}
+
+/// Where devices reach the host; nothing where they cannot.
+fn reach_rows(network: &NetworkHealth) -> String {
+    let Some(listening) = &network.listening else { return String::new() };
+    let addresses = match network.reachable_at.is_empty() {
+        true => std::slice::from_ref(listening),
+        false => network.reachable_at.as_slice(),
+    };
+    let mut rows = String::new();
+    for (at, address) in addresses.iter().enumerate() {
+        let label = if at == 0 { "address" } else { "" };
+        rows.push_str(&format!("  {label:<11} {}\n", visible::line(address)));
+    }
+    rows
 }
 
 fn model_line(paint: render::Paint, model: &ModelInfo) -> String {

@@ -204,6 +204,7 @@ impl<'a> Follower<'a> {
                 self.doing = ("waiting", Instant::now());
                 self.view.note(&mut self.invocation.terminal, "The host is back.")?;
             }
+            Happening::Notice(text) => self.view.note(&mut self.invocation.terminal, &text)?,
             Happening::Incoming(incoming) => self.incoming(incoming)?,
         }
         Ok(())

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use lanyard_daemon::Manifest;
 use lanyard_protocol::version::PROTOCOL_VERSION;
 
+use super::remote::RemoteError;
+
 /// Why no host can be reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HostError {
@@ -77,6 +79,9 @@ pub(crate) enum HostError {
     /// The connection broke and did not come back.
     #[error("the host went away{}; start it again with `lanyard up`: what was acknowledged is kept", after(.0))]
     Gone(Option<String>),
+    /// A paired host cannot be talked to.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
 }
 
 fn after(detail: &Option<String>) -> String {

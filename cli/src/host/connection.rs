@@ -1,33 +1,31 @@
-//! A connection to the local host: moves bytes between the socket and [`lanyard_client::Client`].
+//! A connection to a host, here or elsewhere: moves frames between a [`Link`] and [`lanyard_client::Client`], and makes
+//! the link anew when it breaks.
 //!
-//! There is no task behind it: whoever wants to know what happens calls [`Connection::next`], and everything moves
-//! while that call or [`Connection::call`] waits.
+//! There is no task behind it but the QUIC session's own: whoever wants to know what happens calls
+//! [`Connection::next`], and everything moves while that call or [`Connection::call`] waits.
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lanyard_client::{Backoff, Client, Incoming, RandomSource, Tick};
-use lanyard_protocol::codec::JsonRpcCodec;
 use lanyard_protocol::method::{Call, Request};
 use lanyard_protocol::rpc::RequestId;
-use tokio::net::UnixStream;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::attach::{HostError, attach};
+use super::link::{Broken, Frames, Lines, Link};
+use super::remote::{Reached, RemoteError, Route};
+use super::wire::Wire;
 use crate::exit::Failure;
-
-/// Longest line taken from a host. Hosts bound their pages to a few megabytes; a host gone wild does not
-/// take the machine's memory with it.
-const MAX_LINE_BYTES: usize = 64 << 20;
-
-/// Bytes read at a time.
-const READ_BYTES: usize = 64 * 1024;
 
 /// What may arrive while one answer is waited for. A host sends answers before the events they cause, so that this
 /// is the traffic of the other sessions followed; beyond it the host is at fault.
 const MAX_BACKLOG: usize = 100_000;
+
+/// How long a command without patience waits all the same when the host asked it to come back.
+const RENEWED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Keys from the operating system.
 #[derive(Debug)]
@@ -52,6 +50,8 @@ pub(crate) enum Patience {
     None,
     /// Try to reconnect for so long, then end it.
     For(Duration),
+    /// Try until the command is ended.
+    Forever,
 }
 
 /// What happened.
@@ -63,15 +63,17 @@ pub(crate) enum Happening {
     Reconnecting,
     /// It is there again, and nothing was missed.
     Reconnected,
+    /// Something a person should know, in a sentence.
+    Notice(String),
 }
 
+/// Where the host is found again.
 #[derive(Debug)]
-struct Link {
-    stream: UnixStream,
-    inbound: Vec<u8>,
-    /// Bytes of `inbound` in which no newline was found.
-    scanned: usize,
-    outbound: Vec<u8>,
+pub(crate) enum Way {
+    /// The host of a state directory of this machine.
+    Local(PathBuf),
+    /// A paired host.
+    Paired(Box<Route>),
 }
 
 /// When and how to try again.
@@ -79,17 +81,27 @@ struct Link {
 struct Retry {
     backoff: Backoff,
     at: Instant,
-    give_up_at: Instant,
-    last_error: Option<String>,
+    /// Never, where absent.
+    give_up_at: Option<Instant>,
+    /// Why the connection broke, or why it has not come about.
+    reason: Option<String>,
+    /// A search of the network that is under way; ended when nobody waits for it any more.
+    dialing: Option<AbortOnDropHandle<Result<Reached, RemoteError>>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Up(Link),
+    Down(Retry),
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    client: Client<JsonRpcCodec, OsRandom>,
-    state_dir: PathBuf,
+    client: Client<Wire, OsRandom>,
+    way: Way,
     patience: Patience,
-    link: Result<Link, Retry>,
+    state: State,
     backlog: VecDeque<Happening>,
     clock: Instant,
 }
@@ -101,12 +113,42 @@ impl Connection {
         state_dir: PathBuf,
         patience: Patience,
     ) -> Result<Self, Failure> {
-        let mut client = Client::new(JsonRpcCodec, OsRandom);
-        // A fresh client has nothing to report.
-        client.on_connected(Tick::default());
-        let link = Link::new(stream).map_err(|e| Failure::Host(HostError::Gone(Some(e.to_string()))))?;
-        let clock = Instant::now();
-        Ok(Self { client, state_dir, patience, link: Ok(link), backlog: VecDeque::new(), clock })
+        let link = Lines::new(stream).map_err(|e| Failure::Host(HostError::Gone(Some(e.to_string()))))?;
+        let mut connection = Self::later(Way::Local(state_dir), patience);
+        connection.begin(Link::Lines(link));
+        Ok(connection)
+    }
+
+    /// Talks to a paired host that was found.
+    pub(crate) fn over(reached: Reached, patience: Patience) -> Self {
+        let mut connection = Self::later(Way::Paired(Box::new(reached.route)), patience);
+        connection.begin(Link::Frames(Frames::new(reached.session)));
+        connection
+    }
+
+    /// A connection that is made once something is waited for. It says [`Happening::Reconnected`] when it is there.
+    pub(crate) fn later(way: Way, patience: Patience) -> Self {
+        let now = Instant::now();
+        let client = match &way {
+            Way::Local(_) => Client::new(Wire::Lines, OsRandom),
+            // QUIC looks after its own.
+            Way::Paired(_) => Client::new(Wire::Frames, OsRandom).without_probes(),
+        };
+        let state = State::Down(Retry {
+            backoff: Backoff::default(),
+            at: now,
+            give_up_at: give_up_at(patience, now),
+            reason: None,
+            dialing: None,
+        });
+        Self { client, way, patience, state, backlog: VecDeque::new(), clock: now }
+    }
+
+    /// The first link of a client that has nothing to report yet.
+    fn begin(&mut self, link: Link) {
+        let now = self.now();
+        self.client.on_connected(now);
+        self.state = State::Up(link);
     }
 
     /// Queues a call; its answer arrives as [`Incoming::Reply`].
@@ -171,10 +213,9 @@ impl Connection {
 
     /// Moves bytes or lets time pass, once. Cancel-safe.
     async fn advance(&mut self) -> Result<(), Failure> {
-        let Ok(link) = &mut self.link else { return self.reconnect().await };
+        let State::Up(link) = &mut self.state else { return self.reconnect().await };
         while let Some(frame) = self.client.poll_transmit() {
-            link.outbound.extend_from_slice(&frame);
-            link.outbound.push(b'\n');
+            link.queue(frame);
         }
         let due = self.client.next_timeout().map(|tick| self.clock + Duration::from_millis(tick.as_millis()));
         let moved = tokio::select! {
@@ -182,14 +223,14 @@ impl Connection {
             () = sleep_until(due) => Ok(()),
         };
         let now = self.now();
-        // Lines are taken out even when the link broke right after them.
-        let broken = moved.and(self.take_lines(now)).err();
+        // What came is taken even when the link broke right after it.
+        let broken = self.take_frames(now).and(moved).err();
         let incoming = self.client.handle_timeout(now);
         let dead = incoming.contains(&Incoming::Dead);
         self.backlog.extend(incoming.into_iter().filter(|i| *i != Incoming::Dead).map(Happening::Incoming));
         match broken {
-            Some(error) => self.lost(error.to_string()),
-            None if dead => self.lost("it does not answer".to_owned()),
+            Some(broken) => self.lost(broken),
+            None if dead => self.lost(Broken::Lost("it does not answer".to_owned())),
             None => Ok(()),
         }
     }
@@ -198,67 +239,117 @@ impl Connection {
         Tick::from_millis(u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn take_lines(&mut self, now: Tick) -> io::Result<()> {
-        let Ok(link) = &mut self.link else { return Ok(()) };
-        let mut start = 0;
-        while let Some(length) = link.inbound[link.scanned..].iter().position(|byte| *byte == b'\n') {
-            let end = link.scanned + length;
-            match self.client.feed(&link.inbound[start..end], now) {
-                Ok(incoming) => self.backlog.extend(incoming.into_iter().map(Happening::Incoming)),
-                // It belongs to no call; the log it may have belonged to notices the gap.
-                Err(error) => tracing::debug!(%error, "a line of the host was not understood"),
-            }
-            start = end + 1;
-            link.scanned = start;
-        }
-        link.inbound.drain(..start);
-        link.scanned = link.inbound.len();
-        if link.inbound.len() > MAX_LINE_BYTES {
-            return Err(io::Error::other(format!("it sent a line of more than {MAX_LINE_BYTES} bytes")));
-        }
-        Ok(())
+    fn take_frames(&mut self, now: Tick) -> Result<(), Broken> {
+        let State::Up(link) = &mut self.state else { return Ok(()) };
+        let (client, backlog) = (&mut self.client, &mut self.backlog);
+        link.drain(|frame| match client.feed(frame, now) {
+            Ok(incoming) => backlog.extend(incoming.into_iter().map(Happening::Incoming)),
+            // It belongs to no call; the log it may have belonged to notices the gap.
+            Err(error) => tracing::debug!(%error, "a frame of the host was not understood"),
+        })
     }
 
-    fn lost(&mut self, reason: String) -> Result<(), Failure> {
+    fn lost(&mut self, broken: Broken) -> Result<(), Failure> {
         self.client.on_disconnected();
-        let Patience::For(patience) = self.patience else {
-            return Err(HostError::Gone(Some(reason)).into());
+        let (reason, patience) = match (broken, self.patience) {
+            (Broken::TurnedAway(reason), _) => return Err(self.turned_away(reason)),
+            (Broken::Renewed(reason), Patience::None) => (reason, Patience::For(RENEWED_WITHIN)),
+            (Broken::Lost(reason), Patience::None) => return Err(self.gone(Some(reason))),
+            (Broken::Lost(reason) | Broken::Renewed(reason), patience) => (reason, patience),
         };
         let now = Instant::now();
         let mut backoff = Backoff::default();
         // Not at once: for a moment a dying host's socket still takes connections.
         let first = backoff.next_wait(self.client.random());
-        self.link =
-            Err(Retry { backoff, at: now + first, give_up_at: now + patience, last_error: Some(reason) });
+        let give_up_at = give_up_at(patience, now);
+        self.state =
+            State::Down(Retry { backoff, at: now + first, give_up_at, reason: Some(reason), dialing: None });
         self.backlog.push_back(Happening::Reconnecting);
         Ok(())
     }
 
-    async fn reconnect(&mut self) -> Result<(), Failure> {
-        let now = self.now();
-        let Err(retry) = &mut self.link else { return Ok(()) };
-        tokio::time::sleep_until(retry.at).await;
-        let error = match attach(&self.state_dir) {
-            Ok(stream) => match Link::new(stream) {
-                Ok(link) => {
-                    self.link = Ok(link);
-                    let incoming = self.client.on_connected(now);
-                    self.backlog.push_back(Happening::Reconnected);
-                    self.backlog.extend(incoming.into_iter().map(Happening::Incoming));
-                    return Ok(());
-                }
-                Err(error) => error.to_string(),
-            },
-            Err(error) if error.is_absence() => error.to_string(),
-            // Another user's socket, another version: waiting does not mend it.
-            Err(error) => return Err(error.into()),
-        };
-        if Instant::now() >= retry.give_up_at {
-            return Err(HostError::Gone(retry.last_error.take()).into());
+    fn turned_away(&self, reason: lanyard_transport::close::Ended) -> Failure {
+        match &self.way {
+            // A local socket says nothing of the kind.
+            Way::Local(_) => self.gone(Some(reason.to_string())),
+            Way::Paired(route) => RemoteError::TurnedAway { alias: route.alias().to_owned(), reason }.into(),
         }
-        tracing::debug!(%error, "no host yet");
-        retry.at = Instant::now() + retry.backoff.next_wait(self.client.random());
+    }
+
+    fn gone(&self, reason: Option<String>) -> Failure {
+        match &self.way {
+            Way::Local(_) => HostError::Gone(reason).into(),
+            Way::Paired(route) => {
+                let alias = route.alias().to_owned();
+                RemoteError::Gone { alias, reason: reason.unwrap_or_default() }.into()
+            }
+        }
+    }
+
+    /// Lets a wait pass or an attempt go on, once. Cancel-safe: an attempt goes on where it was.
+    async fn reconnect(&mut self) -> Result<(), Failure> {
+        let State::Down(retry) = &mut self.state else { return Ok(()) };
+        let link = match (&mut self.way, &mut retry.dialing) {
+            (Way::Local(state_dir), _) => {
+                tokio::time::sleep_until(retry.at).await;
+                match attach(state_dir) {
+                    Ok(stream) => Lines::new(stream).map(Link::Lines).map_err(|error| error.to_string()),
+                    Err(error) if error.is_absence() => Err(error.to_string()),
+                    // Another user's socket, another version: waiting does not mend it.
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            (Way::Paired(route), None) => {
+                tokio::time::sleep_until(retry.at).await;
+                retry.dialing = Some(AbortOnDropHandle::new(tokio::spawn(route.as_ref().clone().reach())));
+                return Ok(());
+            }
+            (Way::Paired(route), Some(dialing)) => {
+                let reached = dialing.await;
+                retry.dialing = None;
+                match reached {
+                    Ok(Ok(reached)) => {
+                        **route = reached.route;
+                        self.backlog.extend(reached.notice.map(Happening::Notice));
+                        Ok(Link::Frames(Frames::new(reached.session)))
+                    }
+                    Ok(Err(error)) if error.is_absence() => Err(error.to_string()),
+                    Ok(Err(error)) => return Err(error.into()),
+                    Err(error) => Err(format!("the search ended early: {error}")),
+                }
+            }
+        };
+        match link {
+            Ok(link) => {
+                let now = self.now();
+                self.state = State::Up(link);
+                let incoming = self.client.on_connected(now);
+                self.backlog.push_back(Happening::Reconnected);
+                self.backlog.extend(incoming.into_iter().map(Happening::Incoming));
+                Ok(())
+            }
+            Err(why) => self.try_later(why),
+        }
+    }
+
+    fn try_later(&mut self, why: String) -> Result<(), Failure> {
+        let State::Down(retry) = &mut self.state else { return Ok(()) };
+        let now = Instant::now();
+        if retry.give_up_at.is_some_and(|give_up_at| now >= give_up_at) {
+            let reason = retry.reason.take().or(Some(why));
+            return Err(self.gone(reason));
+        }
+        tracing::debug!(error = %why, "no host yet");
+        retry.at = now + retry.backoff.next_wait(self.client.random());
         Ok(())
+    }
+}
+
+fn give_up_at(patience: Patience, now: Instant) -> Option<Instant> {
+    match patience {
+        Patience::None => Some(now),
+        Patience::For(time) => Some(now + time),
+        Patience::Forever => None,
     }
 }
 
@@ -266,44 +357,5 @@ async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-impl Link {
-    fn new(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(stream)?;
-        Ok(Self { stream, inbound: Vec::new(), scanned: 0, outbound: Vec::new() })
-    }
-
-    /// Writes what is to be written and reads what is there, waiting until either is possible. Cancel-safe: bytes
-    /// are moved without waiting, once the socket is ready.
-    async fn exchange(&mut self) -> io::Result<()> {
-        loop {
-            if !self.outbound.is_empty() {
-                match self.stream.try_write(&self.outbound) {
-                    Ok(written) => drop(self.outbound.drain(..written)),
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            let length = self.inbound.len();
-            self.inbound.resize(length + READ_BYTES, 0);
-            let read = self.stream.try_read(&mut self.inbound[length..]);
-            self.inbound.truncate(length + *read.as_ref().unwrap_or(&0));
-            match read {
-                Ok(0) => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
-                }
-                Ok(_) => return Ok(()),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
-            }
-            let interest = match self.outbound.is_empty() {
-                true => tokio::io::Interest::READABLE,
-                false => tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE,
-            };
-            self.stream.ready(interest).await?;
-        }
     }
 }

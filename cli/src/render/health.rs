@@ -3,6 +3,7 @@
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::health::{HealthCheck, HealthReport, HealthStatus};
 
+use super::network::network;
 use super::paint::{Paint, Tone};
 use super::span::{ago, bytes, millis, plural};
 use super::timeline::model_words;
@@ -58,6 +59,8 @@ pub(crate) fn health(paint: Paint, width: Option<usize>, report: &HealthReport, 
     row("store", format!("{} of {}", bytes(counters.store_bytes), bytes(counters.store_max_bytes)));
     row("waiting", plural(counters.approvals_pending, "approval"));
     row("connections", counters.connections.to_string());
+    shown.push_str(&network(paint, &report.network));
+    let mut row = |label: &str, text: String| shown.push_str(&format!("  {label:<12} {text}\n"));
     if counters.outbox_depth > 0 {
         let records = plural(counters.outbox_depth, "audit record");
         row("outbox", format!("{records} on this machine; none is lost"));

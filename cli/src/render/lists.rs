@@ -23,13 +23,13 @@ const WHEN_COLUMNS: usize = 12;
 const MIN_NAME_COLUMNS: usize = 12;
 
 /// Pads to a number of columns.
-fn pad(text: &str, columns: usize) -> String {
+pub(super) fn pad(text: &str, columns: usize) -> String {
     let width: usize = text.chars().map(width_of).sum();
     format!("{text}{}", " ".repeat(columns.saturating_sub(width)))
 }
 
 /// The state of a session in words, and how it is shown.
-fn state_words(state: SessionState, waiting: u32, last: Option<&TaskSummary>) -> (Tone, String) {
+pub(super) fn state_words(state: SessionState, waiting: u32, last: Option<&TaskSummary>) -> (Tone, String) {
     if waiting > 0 {
         return (Tone::Waits, format!("waits for {}", plural(waiting.into(), "approval")));
     }

@@ -3,23 +3,37 @@
 //! Every text that comes from a tool, a model, a file or another person passes through [`visible`].
 
 mod approval;
+mod banner;
+mod devices;
 mod diff;
 mod health;
+mod hosts;
 mod lists;
+mod network;
 mod paint;
+mod pairing;
+mod qr;
+mod scopes;
 mod span;
 mod streams;
 mod timeline;
 pub(crate) mod visible;
+mod watch;
 mod wrap;
 
 pub(crate) use approval::{approval, countdown, diff_of, remember_words, shell_word};
+pub(crate) use banner::banner;
+pub(crate) use devices::{connections, devices};
 pub(crate) use diff::{diff, patch};
 pub(crate) use health::{check, health};
+pub(crate) use hosts::{Standing, claims_to_be, hosts, sightings};
 pub(crate) use lists::{approvals, decision_words, rules, session, sessions};
 pub(crate) use paint::{Paint, Tone, width_of};
+pub(crate) use pairing::{pairing_commands, pairing_settled, pairing_window, pairings, pending_pairing};
+pub(crate) use scopes::{scopes_in_words, scopes_list};
 pub(crate) use span::{bytes, millis, plural};
 pub(crate) use timeline::{Timeline, model_words};
+pub(crate) use watch::{WatchLine, watch_line, watched_session};
 
 #[cfg(test)]
 pub(crate) mod samples;

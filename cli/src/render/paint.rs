@@ -35,6 +35,22 @@ impl Paint {
         Self { on }
     }
 
+    /// Whether colours are used.
+    pub(crate) fn is_on(self) -> bool {
+        self.on
+    }
+
+    /// Black on white, whatever the terminal's own colours are; plain without colours.
+    pub(crate) fn ink_on_paper(self, text: &str) -> String {
+        if !self.on {
+            return text.to_owned();
+        }
+        let style = Style::new()
+            .fg_color(Some(AnsiColor::Black.into()))
+            .bg_color(Some(AnsiColor::BrightWhite.into()));
+        format!("{style}{text}{style:#}")
+    }
+
     /// The text in a tone.
     pub(crate) fn tone(self, tone: Tone, text: &str) -> String {
         if !self.on || text.is_empty() {

@@ -4,14 +4,20 @@ use lanyard_protocol::approval::{
     ApprovalAnswer, ApprovalDetail, ApprovalRequest, ChangeKind, CommandDetail, Decision, FileChangeDetail,
     RiskLevel,
 };
+use lanyard_protocol::device::{Device, PairingMethod, PendingPairing};
 use lanyard_protocol::event::{
     ApprovalResolved, EventBody, FileChange, LlmRequestCompleted, SessionEvent, StepStarted, TaskCancelled,
     TaskCompleted, TaskFailed, TextDelta, ToolCompleted, ToolOutputDelta, ToolRequested, Usage,
 };
+use lanyard_protocol::health::{
+    DiscoveryHealth, DiscoveryState, NetworkCounters, NetworkHealth, ReasonCount,
+};
 use lanyard_protocol::id::{
-    ApprovalId, EventId, PrincipalId, SessionId, StepId, StreamId, TaskId, ToolCallId, WorkspaceId,
+    ApprovalId, DeviceId, EventId, HostId, PairingId, PrincipalId, SessionId, StepId, StreamId, TaskId,
+    ToolCallId, WorkspaceId,
 };
 use lanyard_protocol::policy::{Approver, Capability, Remember, SandboxLevel};
+use lanyard_protocol::principal::Scope;
 use lanyard_protocol::session::ModelInfo;
 use lanyard_protocol::tool::{ToolResult, ToolStatus};
 use lanyard_protocol::{ErrorCode, Json, Timestamp, WireError};
@@ -192,4 +198,56 @@ pub(crate) fn task_failed(code: ErrorCode) -> TaskFailed {
 
 pub(crate) fn task_cancelled() -> TaskCancelled {
     TaskCancelled { by: Some(PrincipalId::new("owner").unwrap()), steps: 1 }
+}
+
+pub(crate) fn pairing_asked(method: PairingMethod) -> PendingPairing {
+    PendingPairing {
+        pairing_id: PairingId::new("pair1").unwrap(),
+        device_id: DeviceId::new("dev1").unwrap(),
+        name: "Büro\u{1b}[2J".into(),
+        platform: "linux".into(),
+        address: "192.168.1.9:40000".into(),
+        requested_scopes: vec![Scope::Approve, Scope::Observe, Scope::Operate],
+        method,
+        digits: None,
+        known: false,
+        asked_at: at(),
+        expires_at: at().plus_millis(600_000),
+    }
+}
+
+pub(crate) fn device(name: &str, id: &str) -> Device {
+    Device {
+        device_id: DeviceId::new(id).unwrap(),
+        name: name.into(),
+        platform: "linux".into(),
+        scopes: vec![Scope::Observe, Scope::Operate],
+        paired_at: at().plus_millis(-61_000),
+        provisional_until: None,
+        last_seen: None,
+        last_address: None,
+        connections: 0,
+    }
+}
+
+pub(crate) fn network_health() -> NetworkHealth {
+    let count = |reason: &str, count| ReasonCount { reason: reason.into(), count };
+    NetworkHealth {
+        host_id: HostId::new("host1").unwrap(),
+        listening: Some("[::]:7717".into()),
+        reachable_at: vec!["192.168.1.7:7717".into(), "[fd00::7]:7717".into()],
+        discovery: DiscoveryHealth { state: DiscoveryState::Advertising, detail: "nas.local".into() },
+        devices: 2,
+        devices_connected: 1,
+        counters: NetworkCounters {
+            windows_opened: 3,
+            pairing_attempts: 4,
+            pairings: 2,
+            pairing_aborts: vec![count("wrong_secret", 2)],
+            connections: 9,
+            refused: Vec::new(),
+            disconnects: vec![count("closed", 7), count("timed_out", 1)],
+            resumes: 5,
+        },
+    }
 }

@@ -39,6 +39,8 @@ impl Home {
             .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
             // The demo model, whatever runs on this machine.
             .env("LANYARD_MODEL_DETECT", "false")
+            // Hosts of many tests at once share no port, and none of them is announced.
+            .env("LANYARD_LISTEN", "off")
             .current_dir(self.work())
             .stdin(Stdio::null())
             .arg("--state-dir")

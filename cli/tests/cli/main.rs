@@ -3,5 +3,6 @@
 
 mod commands;
 mod home;
+mod pairing;
 #[cfg(target_os = "linux")]
 mod terminal;

@@ -24,7 +24,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Free space below which a store is soon in trouble.
 const LOW_DISK_BYTES: u64 = 512 << 20;
 
-fn found(
+pub(super) fn found(
     name: &str,
     status: HealthStatus,
     message: impl Into<String>,
@@ -33,15 +33,15 @@ fn found(
     HealthCheck { name: name.to_owned(), status, message: message.into(), action }
 }
 
-fn ok(name: &str, message: impl Into<String>) -> HealthCheck {
+pub(super) fn ok(name: &str, message: impl Into<String>) -> HealthCheck {
     found(name, HealthStatus::Ok, message, None)
 }
 
-fn degraded(name: &str, message: impl Into<String>, action: impl Into<String>) -> HealthCheck {
+pub(super) fn degraded(name: &str, message: impl Into<String>, action: impl Into<String>) -> HealthCheck {
     found(name, HealthStatus::Degraded, message, Some(action.into()))
 }
 
-fn bad(name: &str, message: impl Into<String>, action: impl Into<String>) -> HealthCheck {
+pub(super) fn bad(name: &str, message: impl Into<String>, action: impl Into<String>) -> HealthCheck {
     found(name, HealthStatus::Bad, message, Some(action.into()))
 }
 

@@ -1,6 +1,8 @@
 //! `lanyard doctor`: what is wrong, and what to do about it, with and without a running host.
 
 mod checks;
+mod firewall;
+mod network;
 
 use std::path::PathBuf;
 
@@ -24,13 +26,19 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
     let sources = ConfigSources { state_dir: Some(state_dir.clone()), ..ConfigSources::default() };
     let config = Config::load(sources);
     found.push(checks::config(&config));
+    let mut listen = config.as_ref().ok().and_then(|config| config.listen.address());
     match attach(&state_dir) {
         Ok(stream) => {
             let mut connection = Connection::new(stream, state_dir.clone(), Patience::None)?;
             match connection.call(Health {}).await {
                 Ok(report) => {
                     found.push(checks::running(&report));
-                    found.extend(report.checks);
+                    listen = report.network.listening.as_ref().and_then(|address| address.parse().ok());
+                    // What the host says of its network is said here at more length.
+                    let ours = network::of_running(&report.network);
+                    let theirs = report.checks.into_iter();
+                    found.extend(theirs.filter(|one| ours.iter().all(|check| check.name != one.name)));
+                    found.extend(ours);
                 }
                 Err(failure) => found.push(checks::not_answering(&failure)),
             }
@@ -45,9 +53,12 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
             found.push(checks::store(&state_dir));
             if let Ok(config) = &config {
                 found.push(checks::model(config));
+                found.extend(network::of_none(config));
             }
         }
     }
+    found.extend(firewall::firewall(listen));
+    found.extend(network::paired(&state_dir).await);
     found.push(checks::disk(&state_dir));
     show(invocation, &found)?;
     let bad = found.iter().any(|check| check.status == HealthStatus::Bad);

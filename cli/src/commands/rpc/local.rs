@@ -1,8 +1,6 @@
-//! `lanyard rpc`: JSON-RPC on standard input and output, for editors and scripts.
-//!
-//! A plain pump of bytes between them and the host's socket: nothing is read into, changed or added, so that what
-//! works over the socket works here. The end of the input is passed on; the host answers what is under way and
-//! closes, and then the command ends.
+//! The host of this machine: a plain pump of bytes between standard input and output and its socket. Nothing is read
+//! into, changed or added, so that what works over the socket works here. The end of the input is passed on; the host
+//! answers what is under way and closes, and then the command ends.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,17 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exit::{Exit, Failure};
-use crate::host::attach_or_start;
-use crate::invocation::Invocation;
 
 /// Bytes moved at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
-
-pub(crate) fn run(_: &Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
-    let host = attach_or_start(&invocation.state_dir()?, || {})?;
+pub(super) fn run(host: UnixStream) -> Result<Exit, Failure> {
     let input = unbuffered(io::stdin())?;
     let mut output = unbuffered(io::stdout())?;
     let to_host = host.try_clone()?;

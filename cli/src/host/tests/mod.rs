@@ -1,5 +1,7 @@
 //! Finding a host, and talking to one that misbehaves.
 
+mod elsewhere;
+
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
