@@ -21,6 +21,8 @@ use Allowed::{Anything, Only};
 const ARROWS: &[(&str, Allowed)] = &[
     ("lanyard-protocol", Only(&[])),
     ("lanyard-client", Only(&["lanyard-protocol"])),
+    ("lanyard-pairing", Only(&["lanyard-protocol"])),
+    ("lanyard-transport", Only(&["lanyard-client", "lanyard-pairing", "lanyard-protocol"])),
     ("lanyard-ports", Only(&["lanyard-protocol"])),
     ("lanyard-policy", Only(&["lanyard-protocol"])),
     ("lanyard-agent", Only(&["lanyard-ports", "lanyard-protocol"])),
@@ -34,20 +36,31 @@ const ARROWS: &[(&str, Allowed)] = &[
             "lanyard-agent",
             "lanyard-dispatch",
             "lanyard-model",
+            "lanyard-pairing",
             "lanyard-policy",
             "lanyard-ports",
             "lanyard-protocol",
             "lanyard-store",
             "lanyard-tools",
+            "lanyard-transport",
         ]),
     ),
-    ("lanyard", Only(&["lanyard-daemon", "lanyard-client", "lanyard-protocol"])),
+    (
+        "lanyard",
+        Only(&[
+            "lanyard-daemon",
+            "lanyard-client",
+            "lanyard-pairing",
+            "lanyard-protocol",
+            "lanyard-transport",
+        ]),
+    ),
     ("lanyard-tests", Anything),
     ("xtask", Only(&[])),
 ];
 
 /// Crates that decide and describe but never touch the network or a runtime, and what they may not reach.
-const SANS_IO: &[&str] = &["lanyard-protocol", "lanyard-client", "lanyard-policy"];
+const SANS_IO: &[&str] = &["lanyard-protocol", "lanyard-pairing", "lanyard-client", "lanyard-policy"];
 const IO: &[&str] = &["tokio", "axum", "quinn"];
 
 /// Crates that may be nowhere in the tree, and why; `deny.toml` bans the same.

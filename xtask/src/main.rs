@@ -11,6 +11,7 @@ mod test;
 mod tidy;
 mod tools;
 mod up;
+mod wasm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

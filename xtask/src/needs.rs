@@ -5,12 +5,20 @@ use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// What a package is needed for; each includes those before it.
+/// What a package is needed for; each of the first three includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Purpose {
     Build,
     Test,
     Fuzz,
+    /// Debian's compiler for wasm, and nothing else: only where rustup cannot help.
+    Wasm,
+}
+
+impl Purpose {
+    fn includes(self, needed: Self) -> bool {
+        if self == Self::Wasm { needed == Self::Wasm } else { needed <= self }
+    }
 }
 
 /// How to see that a package is there.
@@ -65,8 +73,46 @@ const NEEDS: &[Need] = &[
         why: "runs LiteLLM, the gateway one of the tests talks to",
         from: Purpose::Test,
     },
+    Need {
+        probe: Probe::File("/usr/sbin/ip"),
+        apt: "iproute2",
+        why: "makes the small networks that discovery and connections are tested on",
+        from: Purpose::Test,
+    },
+    Need {
+        probe: Probe::File("/usr/sbin/nft"),
+        apt: "nftables",
+        why: "loses packets on those networks",
+        from: Purpose::Test,
+    },
+    Need {
+        probe: Probe::File("/usr/sbin/ethtool"),
+        apt: "ethtool",
+        why: "keeps their packets apart while some are lost",
+        from: Purpose::Test,
+    },
+    Need {
+        probe: Probe::File("/usr/sbin/avahi-daemon"),
+        apt: "avahi-daemon",
+        why: "the other mDNS responder that discovery is tested beside; it runs in a namespace only",
+        from: Purpose::Test,
+    },
     Need { probe: Probe::Program("c++"), apt: "g++", why: "compiles libFuzzer", from: Purpose::Fuzz },
+    wasm("rustc-web", "/var/lib/dpkg/info/rustc-web.list", "compiles for wasm"),
+    wasm("cargo-web", "/var/lib/dpkg/info/cargo-web.list", "the cargo that fits it"),
+    wasm(
+        "rust-web-src",
+        "/var/lib/dpkg/info/rust-web-src.list",
+        "the standard library, to be built for wasm",
+    ),
+    wasm("rust-web-llvm", "/var/lib/dpkg/info/rust-web-llvm.list", "the linker that compiler looks for"),
+    wasm("lld-22", "/var/lib/dpkg/info/lld-22.list", "the linker itself, to which the former only points"),
 ];
+
+/// A package of Debian's compiler. Its program has the same name as that of older compilers, so dpkg is asked.
+const fn wasm(apt: &'static str, installed: &'static str, why: &'static str) -> Need {
+    Need { probe: Probe::File(installed), apt, why, from: Purpose::Wasm }
+}
 
 /// Makes sure that everything for `purpose` is there.
 ///
@@ -96,7 +142,7 @@ pub(crate) fn satisfy(purpose: Purpose) -> Result<()> {
 }
 
 fn missing(purpose: Purpose) -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| need.from <= purpose && !need.probe.is_there()).collect()
+    NEEDS.iter().filter(|need| purpose.includes(need.from) && !need.probe.is_there()).collect()
 }
 
 /// The words to put before `apt-get`; `None` where it is not to be had without asking.
@@ -149,7 +195,9 @@ mod tests {
 
     #[test]
     fn a_later_purpose_includes_the_earlier() {
-        let needed = |purpose| NEEDS.iter().filter(|need| need.from <= purpose).count();
-        assert!(needed(Purpose::Build) < needed(Purpose::Test) && needed(Purpose::Fuzz) == NEEDS.len());
+        let needed = |purpose: Purpose| NEEDS.iter().filter(|need| purpose.includes(need.from)).count();
+        assert!(needed(Purpose::Build) < needed(Purpose::Test));
+        // The compiler for wasm stands for itself.
+        assert_eq!(needed(Purpose::Fuzz) + needed(Purpose::Wasm), NEEDS.len());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::process::{self, cargo, seconds};
 use crate::tally::Tally;
-use crate::{arrows, fuzz, needs, tidy, tools};
+use crate::{arrows, fuzz, needs, tidy, tools, wasm};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -33,6 +33,7 @@ enum Name {
     Typos,
     Deny,
     Clippy,
+    Wasm,
     Test,
     Fuzz,
 }
@@ -46,6 +47,7 @@ impl Name {
             Self::Typos => "typos",
             Self::Deny => "deny",
             Self::Clippy => "clippy",
+            Self::Wasm => "wasm",
             Self::Test => "test",
             Self::Fuzz => "fuzz",
         }
@@ -73,6 +75,7 @@ const STAGES: &[Stage] = &[
     Stage { name: Name::Typos, what: "spelling", run: typos },
     Stage { name: Name::Deny, what: "licences, sources and bans of dependencies", run: deny },
     Stage { name: Name::Clippy, what: "lints, warnings denied", run: clippy },
+    Stage { name: Name::Wasm, what: "what runs in a browser, compiled for it and run", run: |_| wasm::run() },
     Stage { name: Name::Test, what: "every test of the workspace", run: tests },
     Stage { name: Name::Fuzz, what: "the fuzz targets", run: |_| fuzz::run() },
 ];
