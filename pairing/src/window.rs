@@ -27,6 +27,10 @@ pub const ATTEMPTS: u32 = 3;
 /// How long one attempt may hold the slot.
 pub const SLOT: Duration = Duration::from_secs(3);
 
+/// How long a window that is over is remembered for: who comes later has no code of it, and is told only that none is
+/// open.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
 /// Codes one window may have. The guesses of a whole window stay below one in ten million.
 pub const CODES: u32 = 4;
 
@@ -145,6 +149,7 @@ impl Window {
     pub fn refusal(&self, now: Tick) -> Abort {
         match &self.phase {
             Phase::Closed => Abort::NotOpen,
+            Phase::Used | Phase::Open(_) if now >= self.until.plus(REMEMBERED) => Abort::NotOpen,
             Phase::Used => Abort::Used,
             Phase::Open(_) if now >= self.until => Abort::Expired,
             Phase::Open(open) if open.code.is_none() && !self.guessed_at => Abort::TooMany,

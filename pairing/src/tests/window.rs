@@ -59,6 +59,18 @@ fn each_closed_window_has_its_own_reason() {
 }
 
 #[test]
+fn a_window_that_is_long_over_is_none() {
+    let long_after = START.plus(WINDOW + Duration::from_secs(600));
+    let just_before = Tick::from_millis(long_after.as_millis() - 1);
+    let mut window = open();
+    assert_eq!(window.refusal(just_before), Abort::Expired);
+    assert_eq!(window.refusal(long_after), Abort::NotOpen);
+    window.succeed();
+    assert_eq!(window.refusal(just_before), Abort::Used);
+    assert_eq!(window.refusal(long_after), Abort::NotOpen);
+}
+
+#[test]
 fn a_code_is_burnt_by_its_last_attempt_and_the_link_is_not() {
     for may_reissue in [false, true] {
         let mut window = open();

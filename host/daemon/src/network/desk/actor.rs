@@ -278,7 +278,7 @@ impl Actor {
             Some(_) => {
                 off("not announced: discovery.enabled is false, or only this machine reaches the address")
             }
-            None => off("the network side is switched off"),
+            None => off("nothing is announced: other devices cannot connect"),
         }
     }
 }
