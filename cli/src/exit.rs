@@ -120,6 +120,7 @@ mod tests {
     use crate::host::{HostError, RemoteError};
     use lanyard_protocol::{ErrorCode, WireError};
     use lanyard_transport::close::{CloseCode, Ended};
+    use lanyard_transport::dial::DialError;
 
     #[test]
     fn the_codes_scripts_rely_on() {
@@ -142,5 +143,9 @@ mod tests {
         };
         assert_eq!(turned_away(CloseCode::Revoked), Exit::Denied);
         assert_eq!(turned_away(CloseCode::NotPaired), Exit::Unreachable);
+        let reason = DialError::Version { address: "192.168.1.7:7717".parse().unwrap(), host: 1 };
+        let unfit = RemoteError::Unfit { alias: "nas".into(), reason };
+        assert!(!unfit.is_absence(), "no use to try again");
+        assert_eq!(Failure::from(unfit).exit(), Exit::Unreachable);
     }
 }

@@ -102,6 +102,15 @@ impl Terminal {
         out.flush()
     }
 
+    /// Takes the status line away when the command ends; with `message` to come, that begins a line of its own.
+    pub(crate) fn leave(&mut self, message: bool) {
+        // Nobody may be reading by now; how the command ended is not changed by that.
+        let _ = self.status("");
+        if message && self.line_open && self.stdout_is_terminal {
+            let _ = self.line("");
+        }
+    }
+
     fn erase_status(&self) -> &'static str {
         if self.status.is_empty() || self.line_open { "" } else { "\r\x1b[2K" }
     }

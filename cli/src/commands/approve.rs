@@ -81,7 +81,7 @@ pub(super) async fn answer(
         let word = render::decision_words(outcome.decision);
         let what = render::visible::marked_line(&request.action_summary).into_owned();
         let how_long = render::remember_words(answer.remember);
-        let by = &outcome.decided_by;
+        let by = render::who(outcome.decided_by.as_str());
         let text = match (outcome.counted, outcome.decision) {
             (true, Decision::Approved) => format!("Approved {how_long}: {what}"),
             (true, Decision::Denied) => format!("Denied: {what}"),

@@ -85,7 +85,7 @@ async fn list(invocation: &mut Invocation, offline: bool) -> Result<(), Failure>
             if let Some(scopes) = tried.scopes.filter(|scopes| *scopes != row.0.scopes) {
                 let of = row.0.fingerprint();
                 row.0.scopes.clone_from(&scopes);
-                file.change(|known| known.host_mut(of).map(|host| host.scopes = scopes))?;
+                file.change_aside(move |known| known.host_mut(of).map(|host| host.scopes = scopes)).await?;
             }
         }
         invocation.terminal.status("")?;
@@ -145,13 +145,14 @@ pub(super) async fn standing(route: Route) -> Tried {
     match reached.await {
         Ok(Ok(found)) => found,
         Ok(Err(error @ RemoteError::Unreachable { .. })) => Tried::without(Standing::Silent(reason(&error))),
+        Ok(Err(error @ RemoteError::Unfit { .. })) => Tried::without(Standing::Unfit(reason(&error))),
         Ok(Err(error)) => Tried::without(Standing::Refuses(reason(&error))),
         Err(_) => Tried::without(Standing::Silent(format!("no answer within {} s", WITHIN.as_secs()))),
     }
 }
 
 /// The error without the name, which stands beside it.
-fn reason(error: &RemoteError) -> String {
+pub(super) fn reason(error: &RemoteError) -> String {
     match error {
         RemoteError::Unreachable { reason, .. } | RemoteError::Unfit { reason, .. } => reason.to_string(),
         RemoteError::TurnedAway { reason, .. } => reason.to_string(),
@@ -167,7 +168,7 @@ fn as_json(host: &KnownHost, standing: &Standing) -> serde_json::Value {
         Standing::NotTried => ("notTried", None),
         Standing::Reachable { address, .. } => ("reachable", Some(address)),
         Standing::Silent(why) => ("unreachable", Some(why)),
-        Standing::Refuses(why) => ("refused", Some(why)),
+        Standing::Refuses(why) | Standing::Unfit(why) => ("refused", Some(why)),
     };
     json!({
         "name": host.alias,

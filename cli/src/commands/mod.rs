@@ -36,11 +36,17 @@ use crate::invocation::Invocation;
 /// Carries a command out. Nothing is set up that the command does not need: a script may call it a thousand times.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     let mut invocation = Invocation::new(cli.global);
-    let invocation = &mut invocation;
-    if let Some(why) = here_only(&cli.command).filter(|_| invocation.names_other_host()) {
+    let done = carry_out(cli.command, &mut invocation);
+    // Before the failure is said, and whatever ended the command: nothing is written after a line that counts down.
+    invocation.terminal.leave(done.is_err());
+    done
+}
+
+fn carry_out(command: Command, invocation: &mut Invocation) -> Result<Exit, Failure> {
+    if let Some(why) = here_only(&command).filter(|_| invocation.names_other_host()) {
         return Err(Failure::Usage(format!("{why}; leave --host out")));
     }
-    match cli.command {
+    match command {
         Command::Rpc(args) => rpc::run(&args, invocation),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, invocation),

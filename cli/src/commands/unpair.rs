@@ -3,7 +3,7 @@
 use lanyard_protocol::method::Unpair;
 use lanyard_transport::close::{CloseCode, Ended};
 
-use super::hosts::{done, paired};
+use super::hosts::{done, paired, reason};
 use crate::exit::{Exit, Failure};
 use crate::host::{Connection, HostError, Patience, RemoteError, Route};
 use crate::invocation::Invocation;
@@ -31,10 +31,7 @@ pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit,
         }))) => {
             format!("{alias} did not know this device any more; it is forgotten here too.")
         }
-        Err(failure) if args.force => format!(
-            "{alias} was not told ({}). It is forgotten here; revoke this device there with `lanyard devices`.",
-            visible::line(&failure.to_string())
-        ),
+        Err(failure) if args.force => not_told(&alias, &failure),
         Err(failure) => {
             let text = format!("{failure}\nTo forget it here all the same: lanyard unpair --force {alias}");
             return Err(match failure {
@@ -53,6 +50,19 @@ pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit,
     Ok(Exit::Completed)
 }
 
+/// What is said when a host is forgotten without its knowledge.
+fn not_told(alias: &str, failure: &Failure) -> String {
+    let why = match failure {
+        // The name stands in front, and what to do about it is what follows.
+        Failure::Host(HostError::Remote(error)) => reason(error),
+        failure => failure.to_string(),
+    };
+    let why = visible::line(&why);
+    format!(
+        "{alias} was not told ({why}). It is forgotten here; revoke this device there with `lanyard devices`."
+    )
+}
+
 /// Tells the host.
 async fn tell(route: Route) -> Result<(), Failure> {
     let reached = route.reach().await?;
@@ -64,5 +74,25 @@ async fn tell(route: Route) -> Result<(), Failure> {
             ..
         }))) => Ok(()),
         Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_told;
+    use crate::host::RemoteError;
+
+    #[test]
+    fn forgetting_by_force_names_a_short_reason() {
+        let changed = RemoteError::IdentityChanged {
+            alias: "nas".into(),
+            address: "192.168.1.7:7717".parse().unwrap(),
+            why: "no record leads to it".into(),
+        };
+        assert_eq!(
+            not_told("nas", &changed.into()),
+            "nas was not told (identity changed: another key at 192.168.1.7:7717 (no record leads to it); reinstalled, \
+             or an impostor). It is forgotten here; revoke this device there with `lanyard devices`."
+        );
     }
 }

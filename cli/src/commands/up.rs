@@ -180,7 +180,7 @@ fn reach_rows(network: &NetworkHealth) -> String {
     let mut rows = String::new();
     for (at, address) in addresses.iter().enumerate() {
         let label = if at == 0 { "address" } else { "" };
-        rows.push_str(&format!("  {label:<11} {}\n", visible::line(address)));
+        rows.push_str(&format!("  {label:<11} {}\n", render::address(address)));
     }
     rows
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::exit::{Exit, Failure};
-use crate::host::{Connection, Happening, Named, Patience, Route, Way, attach, named};
+use crate::host::{Connection, Happening, Named, Patience, Renewal, Route, Way, attach, named};
 use crate::invocation::Invocation;
 use crate::known::{KnownHost, LOCAL};
 use crate::render::{self, WatchLine};
@@ -26,7 +26,7 @@ const MAX_WAITING: usize = 256;
 /// Questions fetched when a host is reached.
 const MAX_APPROVALS: u32 = 100;
 
-/// Sessions whose last line is remembered, so that it is not shown twice. Beyond them one may be.
+/// Sessions whose last state is remembered, so that it is not shown twice. Beyond them one may be.
 const MAX_SESSIONS: usize = 4_096;
 
 #[derive(Debug, clap::Args)]
@@ -43,11 +43,12 @@ struct News {
 enum What {
     Reached,
     Away,
+    Renewing(Renewal),
     Event(Box<HostEvent>),
     Waiting(Box<ApprovalRecord>),
     Notice(String),
-    /// It will not be watched any more.
-    Over(String),
+    /// It will not be watched any more: why, and the exit code for that.
+    Over(String, Exit),
 }
 
 /// Until Ctrl-C, or until no host is left to be watched.
@@ -57,10 +58,10 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
     drop(sender);
     if !invocation.json() {
         let hosts = render::plural(u64::try_from(watchers.len()).unwrap_or(u64::MAX), "host");
-        invocation.terminal.status(&format!("Watching {hosts}; Ctrl-C ends it"))?;
+        invocation.terminal.status(&format!("Watching {hosts} (times in UTC); Ctrl-C ends it"))?;
     }
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut names = BTreeMap::new();
+    let mut states = BTreeMap::new();
     let mut failed = None;
     loop {
         let news = tokio::select! {
@@ -72,15 +73,25 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
             }
         };
         let Some(news) = news else { break };
-        if let What::Over(why) = &news.what {
-            failed = Some(format!("{}: {why}", news.host));
+        if let What::Over(why, exit) = &news.what {
+            failed = Some((format!("{}: {why}", news.host), *exit));
         }
-        show(invocation, &mut names, news)?;
+        show(invocation, &mut states, news)?;
     }
     invocation.terminal.status("")?;
     match failed {
-        Some(why) => Err(Failure::Unreachable(format!("no host is left to be watched ({why})"))),
+        Some((why, exit)) => Err(none_left(&why, exit)),
         None => Ok(Exit::Completed),
+    }
+}
+
+/// The last watcher has ended: its reason is the command's, with the exit code the reason has everywhere.
+fn none_left(why: &str, exit: Exit) -> Failure {
+    let text = format!("no host is left to be watched ({why})");
+    match exit {
+        Exit::Denied => Failure::Denied(text),
+        Exit::Unreachable => Failure::Unreachable(text),
+        Exit::Completed | Exit::Failed | Exit::Usage | Exit::Cancelled => Failure::Other(text),
     }
 }
 
@@ -126,7 +137,7 @@ async fn watch(host: String, way: Way, sender: mpsc::Sender<News>) {
         // The name stands before every line already.
         let why = why.strip_prefix(&format!("{}: ", teller.host)).unwrap_or(&why).to_owned();
         // Whether somebody still listens changes nothing any more.
-        let _ = teller.tell(What::Over(why)).await;
+        let _ = teller.tell(What::Over(why, failure.exit())).await;
     }
 }
 
@@ -168,6 +179,7 @@ async fn follow(connection: &mut Connection, teller: &Teller) -> Result<(), Fail
                 continue;
             }
             Happening::Reconnecting => What::Away,
+            Happening::Renewing(what) => What::Renewing(what),
             Happening::Notice(text) => What::Notice(text),
             Happening::Incoming(Incoming::HostEvent(event)) => What::Event(event),
             Happening::Incoming(Incoming::Ended { error, .. }) => return Err(error.into()),
@@ -181,7 +193,7 @@ async fn follow(connection: &mut Connection, teller: &Teller) -> Result<(), Fail
 
 fn show(
     invocation: &mut Invocation,
-    names: &mut BTreeMap<(String, String), String>,
+    states: &mut BTreeMap<(String, String), &'static str>,
     news: News,
 ) -> Result<(), Failure> {
     if invocation.json() {
@@ -196,17 +208,18 @@ fn show(
     let line = match &news.what {
         What::Reached => WatchLine::Reached,
         What::Away => WatchLine::Away,
+        What::Renewing(what) => WatchLine::Renewing(*what),
         What::Notice(text) => WatchLine::Notice(text),
-        What::Over(why) => WatchLine::Over(why),
+        What::Over(why, _) => WatchLine::Over(why),
         What::Event(event) => {
             if let HostEventBody::SessionChanged(changed) = &event.body {
-                // A session changes often; its line is shown when it would be another one.
-                if names.len() >= MAX_SESSIONS {
-                    names.clear();
+                // A session changes with every step; its line is shown when a person would see a difference.
+                if states.len() >= MAX_SESSIONS {
+                    states.clear();
                 }
                 let key = (host.to_owned(), changed.session.session_id.to_string());
-                let state = render::watched_session(&changed.session);
-                if names.insert(key, state.clone()).as_ref() == Some(&state) {
+                let Some((_, state)) = render::watched_session(&changed.session) else { return Ok(()) };
+                if states.insert(key, state) == Some(state) {
                     return Ok(());
                 }
             }
@@ -234,8 +247,9 @@ fn as_json(news: &News) -> Result<serde_json::Value, Failure> {
     Ok(match &news.what {
         What::Reached => json!({ "host": news.host, "event": "reached" }),
         What::Away => json!({ "host": news.host, "event": "away" }),
+        What::Renewing(what) => json!({ "host": news.host, "event": "away", "reason": what.word() }),
         What::Notice(text) => json!({ "host": news.host, "event": "notice", "message": text }),
-        What::Over(why) => json!({ "host": news.host, "event": "over", "message": why }),
+        What::Over(why, _) => json!({ "host": news.host, "event": "over", "message": why }),
         What::Event(event) => {
             json!({ "host": news.host, "event": "hostEvent", "hostEvent": value(to_json_value(event))? })
         }
@@ -243,4 +257,19 @@ fn as_json(news: &News) -> Result<serde_json::Value, Failure> {
             json!({ "host": news.host, "event": "approvalWaiting", "approval": value(to_json_value(record))? })
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::none_left;
+    use crate::exit::Exit;
+
+    #[test]
+    fn the_reason_of_the_last_host_decides_the_exit_code() {
+        for exit in [Exit::Denied, Exit::Unreachable, Exit::Failed] {
+            let failure = none_left("nas: revoked", exit);
+            assert_eq!(failure.exit(), exit);
+            assert_eq!(failure.to_string(), "no host is left to be watched (nas: revoked)");
+        }
+    }
 }

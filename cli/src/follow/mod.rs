@@ -81,6 +81,8 @@ pub(crate) struct Follower<'a> {
     keys: Option<Keys>,
     sent: Vec<(RequestId, Sent)>,
     interrupted: bool,
+    /// The connection is made anew because the host asked for it.
+    renewed: bool,
     doing: (&'static str, Instant),
 }
 
@@ -133,6 +135,7 @@ impl<'a> Follower<'a> {
             keys: None,
             sent: Vec::new(),
             interrupted: false,
+            renewed: false,
             doing: ("starting", Instant::now()),
         }
     }
@@ -200,9 +203,18 @@ impl<'a> Follower<'a> {
                     "The host went away. Reconnecting; nothing acknowledged is lost.",
                 )?;
             }
+            Happening::Renewing(what) => {
+                self.renewed = true;
+                self.doing = ("connecting again", Instant::now());
+                let text = format!("{}; connecting again.", what.words());
+                self.view.note(&mut self.invocation.terminal, &text)?;
+            }
             Happening::Reconnected => {
                 self.doing = ("waiting", Instant::now());
-                self.view.note(&mut self.invocation.terminal, "The host is back.")?;
+                // It was not away when it asked this device to come back.
+                let text =
+                    if std::mem::take(&mut self.renewed) { "Connected again." } else { "The host is back." };
+                self.view.note(&mut self.invocation.terminal, text)?;
             }
             Happening::Notice(text) => self.view.note(&mut self.invocation.terminal, &text)?,
             Happening::Incoming(incoming) => self.incoming(incoming)?,

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::attach::{HostError, attach};
-use super::link::{Broken, Frames, Lines, Link};
+use super::link::{Broken, Frames, Lines, Link, Renewal};
 use super::remote::{Reached, RemoteError, Route};
 use super::wire::Wire;
 use crate::exit::Failure;
@@ -61,6 +61,8 @@ pub(crate) enum Happening {
     Incoming(Incoming),
     /// The connection broke; it is being made anew.
     Reconnecting,
+    /// The host has ended the connection so that it is made anew, with what is new.
+    Renewing(Renewal),
     /// It is there again, and nothing was missed.
     Reconnected,
     /// Something a person should know, in a sentence.
@@ -251,11 +253,17 @@ impl Connection {
 
     fn lost(&mut self, broken: Broken) -> Result<(), Failure> {
         self.client.on_disconnected();
-        let (reason, patience) = match (broken, self.patience) {
+        let (reason, happening, patience) = match (broken, self.patience) {
             (Broken::TurnedAway(reason), _) => return Err(self.turned_away(reason)),
-            (Broken::Renewed(reason), Patience::None) => (reason, Patience::For(RENEWED_WITHIN)),
             (Broken::Lost(reason), Patience::None) => return Err(self.gone(Some(reason))),
-            (Broken::Lost(reason) | Broken::Renewed(reason), patience) => (reason, patience),
+            (Broken::Lost(reason), patience) => (reason, Happening::Reconnecting, patience),
+            (Broken::Renewed(what), patience) => {
+                let patience = match patience {
+                    Patience::None => Patience::For(RENEWED_WITHIN),
+                    patience => patience,
+                };
+                (what.words().to_owned(), Happening::Renewing(what), patience)
+            }
         };
         let now = Instant::now();
         let mut backoff = Backoff::default();
@@ -264,7 +272,7 @@ impl Connection {
         let give_up_at = give_up_at(patience, now);
         self.state =
             State::Down(Retry { backoff, at: now + first, give_up_at, reason: Some(reason), dialing: None });
-        self.backlog.push_back(Happening::Reconnecting);
+        self.backlog.push_back(happening);
         Ok(())
     }
 

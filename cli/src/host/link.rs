@@ -14,13 +14,40 @@ const MAX_LINE_BYTES: usize = 64 << 20;
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 * 1024;
 
+/// What is new when a host asks a device to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// The rights of the device.
+    Rights,
+    /// The keys of the host.
+    Keys,
+}
+
+impl Renewal {
+    /// In words; the sentence goes on with what is done about it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Renewal::Rights => "This device's rights were changed on the host",
+            Renewal::Keys => "The host has new keys",
+        }
+    }
+
+    /// The word for scripts, as in the host's records of connections.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Renewal::Rights => CloseCode::ScopesChanged.word(),
+            Renewal::Keys => CloseCode::KeyChanged.word(),
+        }
+    }
+}
+
 /// How a link broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Broken {
     /// A new connection may do better.
     Lost(String),
     /// The host wants the device to come back at once: its rights or the host's keys are new.
-    Renewed(String),
+    Renewed(Renewal),
     /// The host does not want this device, or does not understand it: no use to come back.
     TurnedAway(Ended),
 }
@@ -31,9 +58,8 @@ impl From<Ended> for Broken {
             Ended::ByPeer(
                 CloseCode::NotPaired | CloseCode::Revoked | CloseCode::Unpaired | CloseCode::Protocol,
             ) => Broken::TurnedAway(ended),
-            Ended::ByPeer(CloseCode::ScopesChanged | CloseCode::KeyChanged) => {
-                Broken::Renewed(ended.to_string())
-            }
+            Ended::ByPeer(CloseCode::ScopesChanged) => Broken::Renewed(Renewal::Rights),
+            Ended::ByPeer(CloseCode::KeyChanged) => Broken::Renewed(Renewal::Keys),
             ended => Broken::Lost(ended.to_string()),
         }
     }

@@ -11,6 +11,7 @@ mod wire;
 pub(crate) use attach::{HostError, attach, lock_is_held};
 pub(crate) use choose::{Named, named, only_paired};
 pub(crate) use connection::{Connection, Happening, Patience, Way};
+pub(crate) use link::Renewal;
 pub(crate) use remote::{RemoteError, Route};
 pub(crate) use start::{LOG, attach_or_start};
 

@@ -168,7 +168,7 @@ impl Route {
             raced => raced,
         };
         let peer = peer.map_err(|error| self.failed(error))?;
-        self.remember(&peer);
+        self.remember(&peer).await;
         let session = Session::start(peer, self.dialer.clone());
         Ok(Reached { session, route: self, notice })
     }
@@ -283,7 +283,7 @@ impl Route {
         let new: PublicIdentity =
             lineage.follow(&self.host.identity, &presented).map_err(|error| changed(error.to_string()))?;
         self.host.identity = new;
-        if let Err(error) = self.file.change(|known| known.follow(old, new)) {
+        if let Err(error) = self.file.change_aside(move |known| known.follow(old, new)).await {
             // The chain holds whether or not it can be written down; the next command follows it again.
             tracing::warn!(%error, "the host's new keys were not written down");
         }
@@ -294,14 +294,14 @@ impl Route {
     }
 
     /// Where it was found is where it is looked for first the next time.
-    fn remember(&mut self, peer: &Peer) {
+    async fn remember(&mut self, peer: &Peer) {
         let (of, address) = (self.host.fingerprint(), peer.address());
         if self.host.addresses.first() == Some(&address) {
             return;
         }
         self.host.addresses.retain(|known| *known != address);
         self.host.addresses.insert(0, address);
-        if let Err(error) = self.file.change(|known| known.reached(of, address)) {
+        if let Err(error) = self.file.change_aside(move |known| known.reached(of, address)).await {
             // A convenience: the command itself goes on.
             tracing::debug!(%error, "the host's address was not written down");
         }

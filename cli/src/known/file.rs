@@ -70,6 +70,18 @@ impl HostsFile {
         Ok(result)
     }
 
+    /// [`HostsFile::change`] for tasks: another command may hold the lock for a while, and connections of this thread
+    /// go on meanwhile. Once begun, the change is made even when nobody waits for it any more.
+    pub(crate) async fn change_aside<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut KnownHosts) -> T + Send + 'static,
+    ) -> Result<T, KnownError> {
+        let file = self.clone();
+        let path = self.state_dir.join(HOSTS);
+        let changed = tokio::task::spawn_blocking(move || file.change(change)).await;
+        changed.unwrap_or_else(|error| Err(KnownError::Io { path, source: error.into() }))
+    }
+
     /// Takes the lock, making the state directory where needed.
     pub(super) fn lock(&self) -> Result<Locked, KnownError> {
         let io = |path: &Path| {

@@ -35,7 +35,7 @@ pub(crate) fn devices(paint: Paint, devices: &[Device], now: Timestamp) -> Strin
         let (tone, state) = match (device.provisional_until, device.connections, device.last_seen) {
             (Some(_), ..) => (Tone::Waits, "approved; it has not shown that it knows".to_owned()),
             (None, 0, Some(seen)) => (Tone::Faint, format!("seen {}", ago(seen, now))),
-            (None, 0, None) => (Tone::Faint, "never seen since".to_owned()),
+            (None, 0, None) => (Tone::Faint, "not connected yet".to_owned()),
             (None, open, _) => (Tone::Good, format!("connected ({})", plural(open.into(), "connection"))),
         };
         let from = device.last_address.as_deref().map(|from| format!(" from {}", line(from)));
@@ -61,23 +61,28 @@ pub(crate) fn connections(paint: Paint, connections: &[ConnectionRecord], now: T
     }
     let names: Vec<String> = connections.iter().map(|row| short_line(&row.name, NAME_CHARS)).collect();
     let columns = widest(names.iter().map(String::as_str));
-    let rows = connections.iter().zip(&names).map(|(row, name)| {
-        let ended = match (row.ended_at, &row.end_reason) {
-            (None, None) => paint.tone(Tone::Good, "since then"),
-            (None, Some(why)) => line(why).into_owned(),
-            (Some(ended), why) => {
-                let why = why.as_deref().map(|why| format!(", {}", line(why))).unwrap_or_default();
-                format!("for {}{why}", millis(ended.millis_since(row.connected_at)))
-            }
-        };
-        let name = paint.tone(Tone::Strong, &pad(name, columns));
-        format!(
-            "{:>6}  {name}  {}  {}  {ended}\n",
-            row.connection,
-            ago(row.connected_at, now),
-            line(&row.address)
-        )
-    });
+    let ages: Vec<String> = connections.iter().map(|row| ago(row.connected_at, now)).collect();
+    let from: Vec<_> = connections.iter().map(|row| line(&row.address)).collect();
+    let (age_columns, from_columns) =
+        (widest(ages.iter().map(String::as_str)), widest(from.iter().map(AsRef::as_ref)));
+    let rows =
+        connections.iter().zip(&names).zip(ages.iter().zip(&from)).map(|((row, name), (age, from))| {
+            let ended = match (row.ended_at, &row.end_reason) {
+                (None, None) => paint.tone(Tone::Good, "since then"),
+                (None, Some(why)) => line(why).into_owned(),
+                (Some(ended), why) => {
+                    let why = why.as_deref().map(|why| format!(", {}", line(why))).unwrap_or_default();
+                    format!("for {}{why}", millis(ended.millis_since(row.connected_at)))
+                }
+            };
+            let name = paint.tone(Tone::Strong, &pad(name, columns));
+            format!(
+                "{:>6}  {name}  {}  {}  {ended}\n",
+                row.connection,
+                pad(age, age_columns),
+                pad(from, from_columns)
+            )
+        });
     rows.collect()
 }
 
@@ -102,7 +107,7 @@ Pixel      observe,operate                connected (2 connections) from 192.168
   abcdefg · linux · paired 1 min ago · abcdefg-hijklmn
 x⟦U+001B⟧  observe,operate                approved; it has not shown that it knows
   bcdefgh · linux · paired 1 min ago · bcdefgh-ijklmno
-old        observe,operate                never seen since
+old        observe,operate                not connected yet
   cdefghi · linux · paired 1 min ago · cdefghi-x
 ";
         assert_eq!(shown, expected);
@@ -120,10 +125,17 @@ old        observe,operate                never seen since
             ended_at: Some(at().plus_millis(-57_500)),
             end_reason: Some("timed_out".into()),
         };
-        let open = ConnectionRecord { connection: 8, ended_at: None, end_reason: None, ..row.clone() };
+        let open = ConnectionRecord {
+            connection: 8,
+            address: "192.168.1.29:40000".into(),
+            connected_at: at(),
+            ended_at: None,
+            end_reason: None,
+            ..row.clone()
+        };
         let shown = connections(Paint::PLAIN, &[open, row], at());
-        let expected = "     8  Pixel  1 min ago  192.168.1.9:4000  since then
-     7  Pixel  1 min ago  192.168.1.9:4000  for 2.5 s, timed_out
+        let expected = "     8  Pixel  just now   192.168.1.29:40000  since then
+     7  Pixel  1 min ago  192.168.1.9:4000    for 2.5 s, timed_out
 ";
         assert_eq!(shown, expected);
     }

@@ -58,8 +58,8 @@ pub(crate) fn health(paint: Paint, width: Option<usize>, report: &HealthReport, 
     row("sessions", format!("{} · {}", counters.sessions, plural(counters.events, "event")));
     row("store", format!("{} of {}", bytes(counters.store_bytes), bytes(counters.store_max_bytes)));
     row("waiting", plural(counters.approvals_pending, "approval"));
-    row("connections", counters.connections.to_string());
-    shown.push_str(&network(paint, &report.network));
+    row("local", plural(counters.connections, "connection"));
+    shown.push_str(&network(paint, &report.network, &report.checks));
     let mut row = |label: &str, text: String| shown.push_str(&format!("  {label:<12} {text}\n"));
     if counters.outbox_depth > 0 {
         let records = plural(counters.outbox_depth, "audit record");

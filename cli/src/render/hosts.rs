@@ -30,6 +30,8 @@ pub(crate) enum Standing {
     Silent(String),
     /// It answers and wants nothing from this device, or is another.
     Refuses(String),
+    /// The two do not fit as they are: versions, this machine's sockets.
+    Unfit(String),
 }
 
 /// Paired hosts with their standing, and pairings that wait.
@@ -51,7 +53,7 @@ pub(crate) fn hosts(
                 (Tone::Good, format!("reachable at {} ({millis} ms)", line(address)))
             }
             Standing::Silent(why) => (Tone::Waits, format!("not reachable: {}", line(why))),
-            Standing::Refuses(why) => (Tone::Bad, line(why).into_owned()),
+            Standing::Refuses(why) | Standing::Unfit(why) => (Tone::Bad, line(why).into_owned()),
         };
         let calls_itself = match host.name == host.alias {
             true => String::new(),

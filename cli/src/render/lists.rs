@@ -6,6 +6,7 @@ use lanyard_protocol::method::SessionSnapshot;
 use lanyard_protocol::session::{SessionState, SessionSummary, TaskState, TaskSummary};
 
 use super::approval::{countdown, remember_words};
+use super::names::who;
 use super::paint::{Paint, Tone, width_of};
 use super::span::{ago, plural};
 use super::timeline::model_words;
@@ -119,9 +120,11 @@ pub(crate) fn approvals(paint: Paint, records: &[ApprovalRecord], now: Timestamp
                 (Tone::Waits, format!("{} left", countdown(request.deadline, now)))
             }
             (ApprovalState::Approved, Some(answer)) => {
-                (Tone::Good, format!("approved by {}", answer.decided_by))
+                (Tone::Good, format!("approved by {}", who(answer.decided_by.as_str())))
             }
-            (ApprovalState::Denied, Some(answer)) => (Tone::Bad, format!("denied by {}", answer.decided_by)),
+            (ApprovalState::Denied, Some(answer)) => {
+                (Tone::Bad, format!("denied by {}", who(answer.decided_by.as_str())))
+            }
             (ApprovalState::Approved, None) => (Tone::Good, "approved".to_owned()),
             (ApprovalState::Denied, None) => (Tone::Bad, "denied".to_owned()),
             (ApprovalState::Expired, _) => (Tone::Bad, "not answered in time".to_owned()),
@@ -149,7 +152,7 @@ pub(crate) fn rules(paint: Paint, rules: &[RememberedRule], now: Timestamp) -> S
         };
         let head = paint.tone(Tone::Strong, rule.rule_id.as_str());
         let scope = line(&rule.scope_text);
-        let by = line(rule.created_by.as_str());
+        let by = who(rule.created_by.as_str());
         format!("{head}  {how_long}\n  {scope}\n  by {by}, {}\n", ago(rule.created_at, now))
     });
     rows.collect()

@@ -30,8 +30,10 @@ pub(crate) fn pairing_window(
             shown.push_str(&paint_lines(paint, &banner(&line(code), width)));
             shown.push_str(&format!("\n  code  {}\n", paint.tone(Tone::Accent, &line(code))));
         }
+        // The warning above says why there is none.
+        None if window.warning.is_some() => {}
         None => {
-            shown.push_str("  The code was burnt by wrong attempts; the link and its QR code still work.\n")
+            shown.push_str("  No code: too many attempts in the last hour; the link and its QR code work.\n")
         }
     }
     if with_qr {
@@ -83,9 +85,12 @@ pub(crate) fn pairings(
 ) -> String {
     let mut shown = match window {
         Some(window) => format!(
-            "The pairing window is open for {}; code {}.\n",
+            "The pairing window is open for {}; {}.\n",
             countdown(window.expires_at, now),
-            window.code.as_deref().map_or("burnt, use the link".into(), line)
+            window
+                .code
+                .as_deref()
+                .map_or("no code, use the link".into(), |code| format!("code {}", line(code)))
         ),
         None => "No pairing window is shown here; `lanyard pair` opens one on the host.\n".to_owned(),
     };
@@ -157,7 +162,10 @@ On another computer: lanyard join, with this code
         narrow.code = None;
         narrow.warning = Some("somebody is guessing\u{1b}".into());
         let shown = pairing_window(Paint::PLAIN, &narrow, None, false, at());
-        assert!(shown.contains("! somebody is guessing⟦U+001B⟧") && shown.contains("burnt"), "{shown}");
+        assert!(shown.contains("! somebody is guessing⟦U+001B⟧") && !shown.contains("code"), "{shown}");
+        narrow.warning = None;
+        let shown = pairing_window(Paint::PLAIN, &narrow, None, false, at());
+        assert!(shown.contains("No code: too many attempts in the last hour"), "{shown}");
     }
 
     #[test]
@@ -207,6 +215,9 @@ On another computer: lanyard join, with this code
     #[test]
     fn an_empty_list_teaches() {
         assert!(pairings(Paint::PLAIN, None, &[], at()).contains("lanyard pair"));
-        assert!(pairings(Paint::PLAIN, Some(&window()), &[], at()).contains("K7QX-92MD"));
+        let mut open = window();
+        assert!(pairings(Paint::PLAIN, Some(&open), &[], at()).contains("; code K7QX-92MD."));
+        open.code = None;
+        assert!(pairings(Paint::PLAIN, Some(&open), &[], at()).contains("; no code, use the link."));
     }
 }

@@ -115,6 +115,44 @@ fn denials_expiries_and_other_ends() {
 }
 
 #[test]
+fn who_answered_is_named_in_short() {
+    let device = crate::known::samples::identity(3).fingerprint();
+    let answer = |decision| match resolved(decision, Remember::Once, None) {
+        EventBody::ApprovalResolved(mut resolved) => {
+            resolved.answer.decided_by = PrincipalId::new(device.to_string()).unwrap();
+            EventBody::ApprovalResolved(resolved)
+        }
+        other => other,
+    };
+    let mut cancelled = task_cancelled();
+    cancelled.by = Some(PrincipalId::new(device.to_string()).unwrap());
+    let shown = timeline(vec![
+        requested("c1", "Write a", RiskLevel::Medium),
+        answer(Decision::Approved),
+        answer(Decision::Denied),
+        EventBody::TaskCancelled(cancelled),
+    ]);
+    let short = device.short();
+    let expected = format!(
+        "  → Write a
+    ✓ approved by device {short} this once
+    ✗ denied by device {short}
+■ Cancelled by device {short} after 1 step
+"
+    );
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn an_effect_nobody_knows_is_told_once() {
+    let mut unknown = tool_completed(ToolStatus::Indeterminate);
+    let text = "it is not known whether this call took effect: the host restarted. It was not repeated";
+    unknown.result.error = Some(WireError::new(ErrorCode::OutcomeUnknown, text));
+    let shown = timeline(vec![EventBody::ToolCompleted(unknown)]);
+    assert_eq!(shown, format!("  → RunCommand\n    ? {text}\n"));
+}
+
+#[test]
 fn output_is_folded_and_a_failure_shows_its_end() {
     let all: String = (1..=30).map(|n| format!("line {n}\n")).collect();
     let mut failed = tool_completed(ToolStatus::Failed);

@@ -4,12 +4,13 @@ use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::{ApprovalRecord, RiskLevel};
 use lanyard_protocol::device::PairingEnd;
 use lanyard_protocol::event::{HostEvent, HostEventBody};
-use lanyard_protocol::session::SessionSummary;
+use lanyard_protocol::session::{SessionState, SessionSummary, TaskState};
 
 use super::approval::countdown;
-use super::lists::{pad, state_words};
+use super::lists::pad;
 use super::paint::{Paint, Tone};
 use super::visible::{line, marked_line, short_line};
+use crate::host::Renewal;
 
 /// Columns of a host's name; longer ones move their line.
 const HOST_COLUMNS: usize = 12;
@@ -24,6 +25,8 @@ pub(crate) enum WatchLine<'a> {
     Reached,
     /// The connection broke.
     Away,
+    /// The host has asked this device to come back.
+    Renewing(Renewal),
     /// A sentence for the person.
     Notice(&'a str),
     /// The host is not watched any more.
@@ -34,10 +37,27 @@ pub(crate) enum WatchLine<'a> {
     Waiting(&'a ApprovalRecord, String),
 }
 
-/// A session's state and name, without what changes all the time.
-pub(crate) fn watched_session(session: &SessionSummary) -> String {
-    let (_, state) = state_words(session.state, session.pending_approvals, session.last_task.as_ref());
-    format!("{state} {}", session.name)
+/// The state of a session as far as a person follows it: thinking and running take turns with every step, and both are
+/// work. `None` for a session nobody has given anything to do.
+pub(crate) fn watched_session(session: &SessionSummary) -> Option<(Tone, &'static str)> {
+    let last = session.last_task.as_ref().map(|task| task.state);
+    Some(match session.state {
+        _ if session.pending_approvals > 0 => (Tone::Waits, "waits for approval"),
+        SessionState::WaitingForApproval => (Tone::Waits, "waits for approval"),
+        SessionState::WaitingForLlm | SessionState::WaitingForTool => (Tone::Accent, "working"),
+        SessionState::SessionPaused => (Tone::Waits, "paused"),
+        SessionState::SessionCompleted => (Tone::Faint, "ended"),
+        SessionState::SessionFailed => (Tone::Bad, "broken"),
+        SessionState::SessionCancelled => (Tone::Faint, "cancelled"),
+        SessionState::SessionCreated | SessionState::SessionRunning => match last {
+            None if session.name.is_empty() => return None,
+            None => (Tone::Faint, "new"),
+            Some(TaskState::Running) => (Tone::Accent, "working"),
+            Some(TaskState::Completed) => (Tone::Good, "done"),
+            Some(TaskState::Failed) => (Tone::Bad, "failed"),
+            Some(TaskState::Cancelled) => (Tone::Faint, "cancelled"),
+        },
+    })
 }
 
 /// The line, and a second one with the command where there is one to give. Empty for what is of no interest here.
@@ -45,6 +65,9 @@ pub(crate) fn watch_line(paint: Paint, host: &str, what: &WatchLine<'_>, now: Ti
     let (text, command) = match what {
         WatchLine::Reached => (paint.tone(Tone::Good, "reached"), None),
         WatchLine::Away => (paint.tone(Tone::Waits, "went away; trying again"), None),
+        WatchLine::Renewing(what) => {
+            (paint.tone(Tone::Waits, &format!("{}; connecting again", what.words())), None)
+        }
         WatchLine::Notice(text) => (line(text).into_owned(), None),
         WatchLine::Over(why) => {
             (paint.tone(Tone::Bad, &format!("not watched any more: {}", line(why))), None)
@@ -85,10 +108,9 @@ fn event_words(paint: Paint, body: &HostEventBody, now: Timestamp) -> Option<Str
     Some(match body {
         HostEventBody::SessionChanged(changed) => {
             let session = &changed.session;
-            let (tone, state) =
-                state_words(session.state, session.pending_approvals, session.last_task.as_ref());
+            let (tone, state) = watched_session(session)?;
             let name = short_line(&session.name, NAME_CHARS);
-            format!("{}  {}  {name}", session.session_id, paint.tone(tone, &state))
+            format!("{}  {}  {name}", session.session_id, paint.tone(tone, state))
         }
         HostEventBody::SessionDeleted(gone) => format!("{}  deleted", gone.session_id),
         HostEventBody::ApprovalPending(asked) => {
@@ -117,14 +139,16 @@ fn event_words(paint: Paint, body: &HostEventBody, now: Timestamp) -> Option<Str
 
 #[cfg(test)]
 mod tests {
-    use super::{WatchLine, watch_line};
+    use super::{WatchLine, watch_line, watched_session};
+    use crate::host::Renewal;
     use crate::render::Paint;
     use crate::render::samples::{at, command_request};
     use lanyard_protocol::approval::{ApprovalRecord, ApprovalState};
     use lanyard_protocol::event::{
-        ApprovalPending, HostEvent, HostEventBody, HostKeyChanged, PairingWindowChanged,
+        ApprovalPending, HostEvent, HostEventBody, HostKeyChanged, PairingWindowChanged, SessionChanged,
     };
-    use lanyard_protocol::id::HostId;
+    use lanyard_protocol::id::{HostId, SessionId, TaskId, WorkspaceId};
+    use lanyard_protocol::session::{SessionState, SessionSummary, TaskState, TaskSummary, WorkspaceScope};
 
     fn shown(what: &WatchLine<'_>) -> String {
         watch_line(Paint::PLAIN, "nas", what, at())
@@ -137,6 +161,13 @@ mod tests {
     #[test]
     fn lines_word_for_word() {
         assert_eq!(shown(&WatchLine::Reached), "15:04:22  nas           reached\n");
+        assert_eq!(
+            shown(&WatchLine::Renewing(Renewal::Rights)),
+            "15:04:22  nas           This device's rights were changed on the host; connecting again\n"
+        );
+        assert!(
+            shown(&WatchLine::Renewing(Renewal::Keys)).contains("The host has new keys; connecting again")
+        );
         assert_eq!(shown(&WatchLine::Notice("a\u{1b}")), "15:04:22  nas           a⟦U+001B⟧\n");
         let asked = command_request();
         let pending = event(HostEventBody::ApprovalPending(ApprovalPending {
@@ -155,6 +186,56 @@ mod tests {
         let record =
             ApprovalRecord { request: asked, state: ApprovalState::Pending, answer: None, receipts: vec![] };
         assert_eq!(shown(&WatchLine::Waiting(&record, command())), expected);
+    }
+
+    fn session(state: SessionState, task: Option<TaskState>) -> SessionSummary {
+        let last_task = task.map(|state| TaskSummary {
+            task_id: TaskId::new("t1").unwrap(),
+            prompt: "do it".into(),
+            state,
+            started_at: at(),
+            ended_at: None,
+            steps: 1,
+            error: None,
+        });
+        SessionSummary {
+            session_id: SessionId::new("s1").unwrap(),
+            workspace_id: WorkspaceId::new("w1").unwrap(),
+            workspace_scope: WorkspaceScope::Local,
+            workspace_roots: Vec::new(),
+            name: if last_task.is_some() { "do it".into() } else { String::new() },
+            state,
+            last_task,
+            pending_approvals: 0,
+            last_seq: 1,
+            created_at: at(),
+            updated_at: at(),
+        }
+    }
+
+    #[test]
+    fn a_session_is_in_few_states_for_who_watches() {
+        let running = Some(TaskState::Running);
+        let words = |session: &SessionSummary| watched_session(session).map(|(_, words)| words);
+        let of = |state, task| words(&session(state, task));
+        assert_eq!(of(SessionState::SessionCreated, None), None, "nobody has given it anything to do");
+        for state in [SessionState::SessionRunning, SessionState::WaitingForLlm, SessionState::WaitingForTool]
+        {
+            assert_eq!(of(state, running), Some("working"), "{state:?}");
+        }
+        assert_eq!(of(SessionState::SessionPaused, running), Some("paused"));
+        assert_eq!(of(SessionState::SessionRunning, Some(TaskState::Completed)), Some("done"));
+        let mut asks = session(SessionState::WaitingForTool, running);
+        for pending in [1, 2] {
+            asks.pending_approvals = pending;
+            assert_eq!(words(&asks), Some("waits for approval"), "how many changes nothing");
+        }
+        let changed = |session| event(HostEventBody::SessionChanged(SessionChanged { session }));
+        let new = changed(session(SessionState::SessionCreated, None));
+        assert_eq!(shown(&WatchLine::Event(&new, None)), "");
+        let works = changed(session(SessionState::WaitingForLlm, running));
+        let line = "15:04:22  nas           s1  working  do it\n";
+        assert_eq!(shown(&WatchLine::Event(&works, None)), line);
     }
 
     #[test]

@@ -60,6 +60,11 @@ fn next_line(lines: &mpsc::Receiver<Value>) -> Value {
     lines.recv_timeout(PATIENCE).expect("a line")
 }
 
+/// The next line about an event of this name.
+fn until_event(lines: &mpsc::Receiver<Value>, event: &str) -> Value {
+    std::iter::repeat_with(|| next_line(lines)).find(|line| line["event"] == event).expect("one a line")
+}
+
 fn start(mut command: Command) -> (Child, mpsc::Receiver<Value>) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = lines_of(&mut child);
@@ -134,7 +139,14 @@ fn a_paired_host_is_used_like_the_own_one() {
     assert!(code == 0 && !err.contains("new keys"), "once: {err}");
     assert!(err.contains(&format!("On {alias}")), "another machine than this one is named: {err}");
 
+    let (mut watch, news) = start(device.lanyard(&["watch", "--json"]));
+    until_event(&news, "reached");
+    assert_eq!(host.home.run(&["devices", "scopes", "laptop", "observe"]).0, 0);
+    assert_eq!(text(&until_event(&news, "away"), "reason"), "scopes_changed", "no fault of the network");
+    until_event(&news, "reached");
     assert_eq!(host.home.run(&["devices", "revoke", "laptop"]).0, 0);
+    until_event(&news, "over");
+    assert_eq!(watch.wait().unwrap().code(), Some(3), "refused, as it is for `run`");
     let (code, _, err) = device.run(&["sessions"]);
     assert!(code == 5 && err.contains("lanyard join"), "{err}");
     assert_eq!(device.run(&["unpair", &alias]).0, 0);

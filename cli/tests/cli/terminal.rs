@@ -135,6 +135,18 @@ fn an_answer_from_elsewhere_takes_the_question_away() {
 }
 
 #[test]
+fn the_line_at_the_bottom_is_taken_away_however_a_command_ends() {
+    let home = Home::new();
+    let mut watch = InTerminal::start(&home, &["watch"]);
+    watch.until("Ctrl-C ends it");
+    // No way out of its own: whoever ends a command from outside finds a clean line all the same.
+    let pid = rustix::process::Pid::from_child(&watch.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    watch.until("\r\u{1b}[2K");
+    assert_eq!(watch.exit_code(), 4);
+}
+
+#[test]
 fn an_interrupt_cancels_the_task() {
     let home = Home::new();
     let mut run = InTerminal::start(&home, &["run", "write hello to a.txt"]);

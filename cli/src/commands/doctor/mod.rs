@@ -35,7 +35,7 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
                     found.push(checks::running(&report));
                     listen = report.network.listening.as_ref().and_then(|address| address.parse().ok());
                     // What the host says of its network is said here at more length.
-                    let ours = network::of_running(&report.network);
+                    let ours = network::of_running(&report.network, &report.checks);
                     let theirs = report.checks.into_iter();
                     found.extend(theirs.filter(|one| ours.iter().all(|check| check.name != one.name)));
                     found.extend(ours);

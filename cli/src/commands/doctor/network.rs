@@ -15,23 +15,23 @@ use super::checks::{bad, degraded, found, ok};
 use crate::commands::hosts::standing;
 use crate::host::Route;
 use crate::known::HostsFile;
-use crate::render::Standing;
+use crate::render::{Standing, address, network_trouble};
 
 /// What works where nothing is heard.
 const WAY_ROUND: &str = "devices reach it all the same: by the QR code of `lanyard pair`, by \
                          `lanyard join --address IP:PORT`, and paired ones by the address they remember";
 
 /// What a running host says about itself.
-pub(super) fn of_running(network: &NetworkHealth) -> Vec<HealthCheck> {
+pub(super) fn of_running(network: &NetworkHealth, checks: &[HealthCheck]) -> Vec<HealthCheck> {
     let Some(listening) = &network.listening else {
-        return vec![off()];
+        // It says itself why it could not start.
+        return if network_trouble(network, checks).is_some() { Vec::new() } else { vec![off()] };
     };
     let reach = match network.reachable_at.as_slice() {
         [] => nowhere(),
-        addresses => ok(
-            "network",
-            format!("listens on {listening} (UDP); devices reach it at {}", addresses.join(", ")),
-        ),
+        addresses => {
+            ok("network", format!("listens on {listening} (UDP); devices reach it at {}", shown(addresses)))
+        }
     };
     let detail = &network.discovery.detail;
     let discovery = match network.discovery.state {
@@ -70,14 +70,19 @@ fn port_is_free(listen: SocketAddr) -> HealthCheck {
     if addresses.is_empty() && !listen.ip().is_loopback() {
         return nowhere();
     }
-    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     match listen.ip().is_unspecified() {
         true => ok(
             "network",
-            format!("UDP port {} is free; devices would use {}", listen.port(), shown.join(", ")),
+            format!("UDP port {} is free; devices would use {}", listen.port(), shown(&addresses)),
         ),
         false => ok("network", format!("{listen} (UDP) is free")),
     }
+}
+
+fn shown(addresses: &[String]) -> String {
+    let all: Vec<String> = addresses.iter().map(|one| address(one)).collect();
+    all.join(", ")
 }
 
 fn off() -> HealthCheck {
@@ -138,6 +143,8 @@ fn host_check(alias: &str, standing: &Standing) -> HealthCheck {
                 "pair again (`lanyard pair` there, `lanyard join` here), or `lanyard hosts forget {alias}`"
             ),
         ),
+        // The reason names what to update or to mend; to pair again would not help.
+        Standing::Unfit(why) => found("paired host", HealthStatus::Degraded, format!("{alias}: {why}"), None),
         Standing::NotTried => ok("paired host", format!("{alias} was not tried")),
     }
 }
@@ -146,7 +153,7 @@ fn host_check(alias: &str, standing: &Standing) -> HealthCheck {
 mod tests {
     use lanyard_protocol::health::{DiscoveryState, HealthStatus};
 
-    use super::{host_check, of_running, paired, port_is_free};
+    use super::{degraded, host_check, of_running, paired, port_is_free};
     use crate::known::HostsFile;
     use crate::known::samples::host;
     use crate::render::Standing;
@@ -154,14 +161,14 @@ mod tests {
 
     #[test]
     fn what_a_running_host_says() {
-        let well = of_running(&network_health());
+        let well = of_running(&network_health(), &[]);
         assert!(well.iter().all(|check| check.status == HealthStatus::Ok), "{well:?}");
         assert!(well[0].message.contains("192.168.1.7:7717"));
 
         let mut unheard = network_health();
         unheard.discovery.state = DiscoveryState::Failed;
         unheard.discovery.detail = "no interface".into();
-        let check = &of_running(&unheard)[1];
+        let check = &of_running(&unheard, &[])[1];
         assert_eq!(check.status, HealthStatus::Degraded);
         assert!(
             check.message.contains("no interface") && check.action.as_ref().unwrap().contains("--address")
@@ -169,9 +176,15 @@ mod tests {
 
         let mut alone = network_health();
         alone.reachable_at = Vec::new();
-        assert_eq!(of_running(&alone)[0].status, HealthStatus::Degraded);
+        assert_eq!(of_running(&alone, &[])[0].status, HealthStatus::Degraded);
         alone.listening = None;
-        assert_eq!(of_running(&alone).len(), 1, "switched off is no fault");
+        assert_eq!(of_running(&alone, &[]).len(), 1, "switched off is no fault");
+        let taken = [degraded("network", "port 7717 is taken", "end the other one")];
+        assert_eq!(of_running(&alone, &taken), [], "the host's own words stand");
+
+        let mut linked = network_health();
+        linked.reachable_at = vec!["[fe80::7%2]:7717".into()];
+        assert!(of_running(&linked, &[])[0].message.ends_with("reach it at [fe80::7]:7717"));
     }
 
     #[test]
@@ -180,6 +193,9 @@ mod tests {
         assert!(silent.status == HealthStatus::Degraded && silent.message.starts_with("nas: no answer"));
         let refuses = host_check("nas", &Standing::Refuses("identity changed".into()));
         assert!(refuses.action.unwrap().contains("lanyard hosts forget nas"));
+        let unfit = host_check("nas", &Standing::Unfit("version 3 of the protocol: update the host".into()));
+        assert!(unfit.status == HealthStatus::Degraded && unfit.action.is_none(), "{unfit:?}");
+        assert_eq!(unfit.message, "nas: version 3 of the protocol: update the host");
         let there = Standing::Reachable { address: "10.0.0.1:1".into(), millis: 3 };
         assert_eq!(host_check("nas", &there).status, HealthStatus::Ok);
     }

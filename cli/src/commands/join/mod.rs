@@ -120,8 +120,8 @@ async fn join(args: Args, invocation: &mut Invocation) -> Result<Exit, Failed> {
     }
     invocation.terminal.status("")?;
     let waiting = joined.map_err(failed)?;
-    let alias =
-        file.change(|known| known.wait_for(waiting.pending().clone(), waiting.address(), Timestamp::now()))?;
+    let (pending, address) = (waiting.pending().clone(), waiting.address());
+    let alias = file.change_aside(move |known| known.wait_for(pending, address, Timestamp::now())).await?;
     show_digits(invocation, &waiting, &alias)?;
     let wait = Wait { dialer, file, pending: waiting.pending().clone(), addresses: vec![waiting.address()] };
     wait.answer(Some(waiting), invocation).await

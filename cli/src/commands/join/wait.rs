@@ -82,7 +82,7 @@ impl Wait {
                         invocation.terminal.note(text)?;
                         return Ok(Exit::Completed);
                     }
-                    self.file.change(|known| known.abandon(host))?;
+                    self.file.change_aside(move |known| known.abandon(host)).await?;
                     return Err(failed(JoinError::Abort(abort)));
                 }
                 Ok(Err(error)) if started.elapsed() >= WAIT => return Err(failed(error)),
@@ -130,11 +130,13 @@ impl Wait {
         invocation: &mut Invocation,
     ) -> Result<Exit, Failure> {
         let address = waiting.as_ref().map(Waiting::address).or(self.addresses.first().copied());
-        let (host, namesake) = self.file.change(|known| {
-            let host = known.granted(&self.pending, grant, address);
+        let (pending, of) = (self.pending, grant.clone());
+        let written = self.file.change_aside(move |known| {
+            let host = known.granted(&pending, &of, address);
             let namesake = known.hosts.iter().find(|one| one.name == host.name && one.alias != host.alias);
             (host, namesake.map(|one| one.alias.clone()))
-        })?;
+        });
+        let (host, namesake) = written.await?;
         if let Some(waiting) = waiting {
             // The first connection says the same.
             if let Err(error) = waiting.acknowledge().await {

@@ -16,7 +16,7 @@ use lanyard_transport::peer::Peer;
 use rand_core::OsRng;
 
 use crate::exit::{Exit, Failure};
-use crate::host::{Connection, Happening, HostError, Patience, RemoteError, Route};
+use crate::host::{Connection, Happening, HostError, Patience, RemoteError, Renewal, Route};
 use crate::known::samples::host;
 use crate::known::{HostsFile, KnownHost, device_key_or_new};
 
@@ -173,7 +173,9 @@ async fn without_patience_a_broken_connection_ends_the_command() {
 
 #[tokio::test]
 async fn new_rights_and_new_keys_are_come_back_for_without_patience_too() {
-    for code in [CloseCode::ScopesChanged, CloseCode::KeyChanged] {
+    for (code, renewal) in
+        [(CloseCode::ScopesChanged, Renewal::Rights), (CloseCode::KeyChanged, Renewal::Keys)]
+    {
         let pair = Pair::new();
         let (mut connection, peer) = pair.connected(Patience::None).await;
         peer.close(code);
@@ -186,6 +188,8 @@ async fn new_rights_and_new_keys_are_come_back_for_without_patience_too() {
             got = connection.call(ListRules {}) => drop(got.unwrap()),
             ended = host => panic!("{code:?}: {ended}"),
         }
+        let told = connection.next().await.unwrap();
+        assert!(matches!(told, Happening::Renewing(what) if what == renewal), "{told:?}");
     }
 }
 

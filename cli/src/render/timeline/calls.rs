@@ -9,6 +9,7 @@ use lanyard_protocol::tool::ToolStatus;
 use super::{MAX_SUMMARY_CHARS, Timeline};
 use crate::render::approval::{approval, remember_words};
 use crate::render::diff::change_word;
+use crate::render::names::who;
 use crate::render::paint::Tone;
 use crate::render::span::{millis, plural};
 use crate::render::streams::Output;
@@ -16,6 +17,9 @@ use crate::render::visible::{line, short_line};
 
 /// Calls remembered at once; a step has few.
 const MAX_CALLS: usize = 256;
+
+/// What is said of a call whose effect nobody can tell.
+const NOT_KNOWN: &str = "it is not known";
 
 /// A call that has not ended.
 #[derive(Debug)]
@@ -104,7 +108,7 @@ impl Timeline {
         let answer = &resolved.answer;
         let by = match resolved.by_rule {
             true => "by a remembered answer".to_owned(),
-            false => format!("by {}", line(answer.decided_by.as_str())),
+            false => format!("by {}", who(answer.decided_by.as_str())),
         };
         let reason = answer.reason.as_deref().map(|reason| format!(": {}", line(reason))).unwrap_or_default();
         let (tone, text) = match answer.decision {
@@ -197,8 +201,8 @@ fn verdict(done: &ToolCompleted) -> (Tone, String) {
         ToolStatus::Failed => (Tone::Bad, format!("✗ {exit}{time} · {reason}{again}")),
         ToolStatus::Denied => (Tone::Bad, format!("✗ not run: {reason}")),
         ToolStatus::Cancelled => (Tone::Waits, format!("■ cancelled · {time}")),
-        ToolStatus::Indeterminate => {
-            (Tone::Bad, format!("? it is not known whether this took effect: {reason}"))
-        }
+        // The host's own words say it already; a tool's may not.
+        ToolStatus::Indeterminate if reason.starts_with(NOT_KNOWN) => (Tone::Bad, format!("? {reason}")),
+        ToolStatus::Indeterminate => (Tone::Bad, format!("? {NOT_KNOWN} whether this took effect: {reason}")),
     }
 }

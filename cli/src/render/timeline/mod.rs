@@ -11,6 +11,7 @@ use lanyard_protocol::event::{EventBody, LlmRequestCompleted, SessionEvent, Task
 use lanyard_protocol::id::{StepId, ToolCallId};
 use lanyard_protocol::session::ModelInfo;
 
+use super::names::who;
 use super::paint::{Paint, Tone};
 use super::span::{millis, plural};
 use super::streams::Answer;
@@ -272,7 +273,8 @@ impl Timeline {
                 self.row("  ", Tone::Faint, &format!("code: {}", failed.error.code));
             }
             EventBody::TaskCancelled(cancelled) => {
-                let by = cancelled.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+                let by =
+                    cancelled.by.as_ref().map(|by| format!(" by {}", who(by.as_str()))).unwrap_or_default();
                 let steps = plural(cancelled.steps.into(), "step");
                 self.headline(Tone::Waits, &format!("■ Cancelled{by} after {steps}"));
             }
