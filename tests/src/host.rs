@@ -4,6 +4,7 @@
 //! host does not hide.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use lanyard_protocol::codec::from_json;
 use lanyard_protocol::error::WireError;
-use lanyard_protocol::event::{EventBody, SessionEvent};
+use lanyard_protocol::event::{EventBody, HostEvent, SessionEvent};
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::method::{
     Call, CreateSession, Health, Request, Response, SessionOpened, StartTask, TaskAccepted,
@@ -149,7 +150,11 @@ impl TestHost {
         command
             .env("LANYARD_STATE_DIR", self.state_dir())
             .env("NO_COLOR", "1")
-            .env("LANYARD_MODEL_DETECT", "false");
+            .env("LANYARD_MODEL_DETECT", "false")
+            // A free port: many hosts run at once, and the default one may be somebody's real host.
+            .env("LANYARD_LISTEN", "127.0.0.1:0")
+            // Nothing of a test is announced on the network the machine happens to be on.
+            .env("LANYARD_DISCOVERY", "false");
         // Sockets of this host lie below its own directory, whatever the machine's runtime directory is.
         let runtime = self.dir.path().join("run");
         if std::fs::create_dir_all(&runtime).is_ok() {
@@ -225,6 +230,18 @@ impl TestHost {
     pub async fn connect(&self) -> Result<Connection> {
         Connection::open(&self.socket()?).await
     }
+
+    /// Where devices on this machine reach the host; changes with each start unless a port is configured.
+    pub async fn address(&self) -> Result<SocketAddr> {
+        let network = self.connect().await?.call(Health {}).await?.network;
+        let listening = network.listening.context("the network side is switched off")?;
+        let mut address: SocketAddr = listening.parse().with_context(|| listening.clone())?;
+        if address.ip().is_unspecified() {
+            let v4 = address.is_ipv4();
+            address.set_ip(if v4 { IpAddr::from(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        Ok(address)
+    }
 }
 
 /// A connection that speaks JSON-RPC lines. Events that come while a reply is awaited are kept.
@@ -234,6 +251,7 @@ pub struct Connection {
     writer: OwnedWriteHalf,
     next: i64,
     events: VecDeque<SessionEvent>,
+    host_events: VecDeque<HostEvent>,
     other: VecDeque<Value>,
     /// Last number of each session followed.
     last: HashMap<SessionId, u64>,
@@ -249,6 +267,7 @@ impl Connection {
             writer,
             next: 1,
             events: VecDeque::new(),
+            host_events: VecDeque::new(),
             other: VecDeque::new(),
             last: HashMap::new(),
         })
@@ -313,6 +332,8 @@ impl Connection {
             let event: SessionEvent = from_json(&line["params"].to_string())?;
             self.in_order(&event)?;
             self.events.push_back(event);
+        } else if line["method"] == "HostEvent" {
+            self.host_events.push_back(from_json(&line["params"].to_string())?);
         } else {
             self.other.push_back(line);
         }
@@ -341,6 +362,17 @@ impl Connection {
     pub async fn event(&mut self) -> Result<SessionEvent> {
         loop {
             if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            let line = self.line().await?;
+            self.keep(line)?;
+        }
+    }
+
+    /// The next event of the host's log, once it is followed.
+    pub async fn host_event(&mut self) -> Result<HostEvent> {
+        loop {
+            if let Some(event) = self.host_events.pop_front() {
                 return Ok(event);
             }
             let line = self.line().await?;

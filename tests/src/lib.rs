@@ -1,8 +1,12 @@
 //! What the scenarios share: real hosts in temporary directories, a scripted gateway, and plain connections.
 
+pub mod device;
 pub mod gateway;
 pub mod host;
+#[cfg(target_os = "linux")]
+pub mod lan;
 pub mod long;
 pub mod look;
+pub mod machine;
 pub mod newcomer;
 pub mod stage;

@@ -19,6 +19,7 @@
 //! It runs on a thread of its own, so that tests without a runtime, or with a paused clock, can use it too, and
 //! stops when dropped, closing every connection.
 
+pub mod errands;
 mod recorded;
 mod server;
 pub mod shapes;

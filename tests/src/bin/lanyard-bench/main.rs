@@ -1,12 +1,15 @@
 //! Measures what the developers' page has budgets for, with real hosts: start, memory, the cost of a step against the
-//! floor of the same machine in the same minute, decisions, fan-out, requests, tokens.
+//! floor of the same machine in the same minute, decisions, fan-out, requests, tokens, the network side.
 //!
 //! Prints a table, or JSON with `--json`. Asserts nothing about time: a busy machine is not a defect. Names given as
-//! arguments pick sections: `start memory step policy fanout requests tokens`.
+//! arguments pick sections: `start memory step policy fanout requests tokens network`. With `--pairings-under-loss SOCKET
+//! ADDRESS[,ADDRESS…] COUNT` it pairs devices with a host that runs already, from wherever it is started itself: in a
+//! network namespace behind a bad link.
 
 mod fanout;
 mod floor;
 mod memory;
+mod network;
 mod policy;
 mod provider;
 mod requests;
@@ -16,23 +19,33 @@ mod table;
 mod tokens;
 
 use anyhow::{Result, bail};
+use network::pairings::Elsewhere;
 use table::Table;
 
 /// The sections, in the order they are run.
-const SECTIONS: &[&str] = &["start", "memory", "step", "policy", "fanout", "requests", "tokens"];
+const SECTIONS: &[&str] = &["start", "memory", "step", "policy", "fanout", "requests", "tokens", "network"];
 
 fn main() -> Result<()> {
     let mut json = false;
-    let mut wanted = Vec::new();
-    for word in std::env::args().skip(1) {
+    let (mut wanted, mut elsewhere) = (Vec::new(), None);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
         match word.as_str() {
             "--json" => json = true,
+            // The sections named are the only ones anyway.
+            "--only" => {}
+            "--pairings-under-loss" => elsewhere = Some(Elsewhere::from_words(&mut words)?),
             name if SECTIONS.contains(&name) => wanted.push(word),
             other => bail!("{other:?} is not known; there are --json and {}", SECTIONS.join(" ")),
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let table = runtime.block_on(measure(&wanted))?;
+    let table = runtime.block_on(async {
+        match elsewhere {
+            Some(elsewhere) => elsewhere.measure().await,
+            None => measure(&wanted).await,
+        }
+    })?;
     println!("{}", if json { table.json()? } else { table.text() });
     Ok(())
 }
@@ -51,7 +64,8 @@ async fn measure(wanted: &[String]) -> Result<Table> {
             "policy" => policy::measure(&mut table)?,
             "fanout" => fanout::measure(&mut table).await?,
             "requests" => requests::measure(&mut table).await?,
-            _ => tokens::measure(&mut table).await?,
+            "tokens" => tokens::measure(&mut table).await?,
+            _ => network::measure(&mut table).await?,
         }
     }
     Ok(table)

@@ -69,7 +69,7 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
 }
 
 /// Resident memory of the host, bytes.
-fn resident(host: &TestHost) -> Result<u64> {
+pub(crate) fn resident(host: &TestHost) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid()?))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;

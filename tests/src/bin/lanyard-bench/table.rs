@@ -16,6 +16,15 @@ pub(crate) struct Budget {
     basis: String,
 }
 
+/// What a row is set against, where there is no promise.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Against {
+    /// p50 over the other's p50.
+    ratio: f64,
+    /// What the other is.
+    of: String,
+}
+
 /// One line.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
@@ -25,6 +34,7 @@ pub(crate) struct Row {
     p99: Option<f64>,
     samples: usize,
     budget: Option<Budget>,
+    against: Option<Against>,
 }
 
 /// All lines.
@@ -40,6 +50,11 @@ impl Samples {
     /// Of durations, in milliseconds.
     pub(crate) fn of(times: &[Duration]) -> Result<Self> {
         Self::sorted(times.iter().map(|time| time.as_secs_f64() * 1e3).collect())
+    }
+
+    /// Of bytes moved in so long, in megabytes (10^6) a second.
+    pub(crate) fn of_rates(bytes: u64, times: &[Duration]) -> Result<Self> {
+        Self::sorted(times.iter().map(|time| bytes as f64 / 1e6 / time.as_secs_f64()).collect())
     }
 
     fn sorted(mut values: Vec<f64>) -> Result<Self> {
@@ -80,22 +95,61 @@ impl Table {
         Ok(())
     }
 
+    /// Adds times that are compared with others of the same run.
+    pub(crate) fn times_against(&mut self, name: &str, samples: &Samples, floor: &Samples, of: &str) {
+        self.row(name, "ms", samples, None);
+        self.set_against(samples.at(0.5) / floor.at(0.5), of);
+    }
+
+    /// Adds rates, in megabytes (10^6) a second; compared with another rate of the same run where one is given.
+    pub(crate) fn rates(&mut self, name: &str, samples: &Samples, raw: Option<(&Samples, &str)>) {
+        self.row(name, "MB/s", samples, None);
+        if let Some(row) = self.rows.last_mut() {
+            // Of rates it would be the best, not the worst.
+            row.p99 = None;
+        }
+        if let Some((raw, of)) = raw {
+            self.set_against(samples.at(0.5) / raw.at(0.5), of);
+        }
+    }
+
+    /// Adds a single number.
+    pub(crate) fn number(&mut self, name: &str, value: f64, unit: &'static str) {
+        self.row(name, unit, &Samples(vec![value]), None);
+    }
+
+    fn set_against(&mut self, ratio: f64, of: &str) {
+        if let Some(row) = self.rows.last_mut() {
+            row.against = Some(Against { ratio, of: of.to_owned() });
+        }
+    }
+
     fn row(&mut self, name: &str, unit: &'static str, samples: &Samples, budget: Option<(f64, String)>) {
         let p50 = samples.at(0.5);
         let p99 = (samples.0.len() > 1).then(|| samples.at(0.99));
         let budget = budget.map(|(limit, basis)| Budget { limit, used: p50 / limit, basis });
-        self.rows.push(Row { name: name.to_owned(), unit, p50, p99, samples: samples.0.len(), budget });
+        self.rows.push(Row {
+            name: name.to_owned(),
+            unit,
+            p50,
+            p99,
+            samples: samples.0.len(),
+            budget,
+            against: None,
+        });
     }
 
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut text =
-            format!("{:<46} {:>9} {:>9} {:<3} {:>7}  {}\n", "", "p50", "p99", "", "samples", "budget");
+            format!("{:<46} {:>9} {:>9} {:<4} {:>7}  {}\n", "", "p50", "p99", "", "samples", "budget");
         for row in &self.rows {
             let p99 = row.p99.map(|p99| format!("{p99:.3}")).unwrap_or_default();
-            let budget = row.budget.as_ref().map(words).unwrap_or_default();
+            let budget = row.budget.as_ref().map(words);
+            let against = row.against.as_ref().map(|other| format!("{:.2} × {}", other.ratio, other.of));
+            let last = budget.or(against).unwrap_or_default();
             let line = format!(
-                "{:<46} {:>9.3} {p99:>9} {:<3} {:>7}  {budget}",
+                "{:<46} {:>9.3} {p99:>9} {:<4} {:>7}  {last}",
                 row.name, row.p50, row.unit, row.samples
             );
             text.push_str(line.trim_end());

@@ -1,0 +1,15 @@
+//! The scripted gateway with the errands of `lanyard_tests::gateway::errands`, as a process of its own, so that it can
+//! run beside a host in a network namespace. Prints its address, and stops at the end of standard input.
+
+use std::io::{Read, Write};
+
+use anyhow::Result;
+use lanyard_tests::gateway::{Script, ScriptedGateway, errands};
+
+fn main() -> Result<()> {
+    let gateway = ScriptedGateway::start(Script::by(errands::script));
+    println!("{}", gateway.url());
+    std::io::stdout().flush()?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
