@@ -99,11 +99,6 @@ impl Machine {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Takes one away again.
-    pub fn unset(&mut self, name: &str) {
-        self.env.retain(|(known, _)| known != name);
-    }
-
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.name

@@ -96,14 +96,6 @@ impl Program {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The session events among the lines read so far.
-    ///
-    /// # Errors
-    /// A line is none.
-    pub fn events(&self) -> Result<Vec<SessionEvent>> {
-        self.seen.iter().map(|line| from_json(line).with_context(|| line.clone())).collect()
-    }
-
     /// Its number.
     ///
     /// # Errors

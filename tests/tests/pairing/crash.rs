@@ -270,10 +270,8 @@ async fn after_each_datagram_that_passes_between_the_two() -> Result<()> {
         }
         println!("{victim:?}: {standings:?}");
         ensure!(standings.contains(&Standing::Strangers), "the first datagrams were too many: {standings:?}");
-        if victim == Victim::Device {
-            // It shows its digits after what it has written down: from there on it comes back for its answer.
-            ensure!(standings.last() == Some(&Standing::Paired), "{standings:?}");
-        }
+        // The last datagrams are few; in great strides they may all be passed over.
+        ensure!(!is_long() || standings.contains(&Standing::Paired), "{standings:?}");
     }
     Ok(())
 }
