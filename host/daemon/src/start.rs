@@ -210,7 +210,8 @@ fn notices(host: &Host) -> Vec<String> {
     notices
 }
 
-/// Tasks first, then clients, the store last: what a task or a client still does needs the parts after it.
+/// Tasks first, then clients, the store last: what a task or a client still does needs the parts after it. (New requests
+/// are taken from nobody once the host's token is cancelled; devices are told that it stops, and come back.)
 async fn stop_in_order(
     host: &Arc<Host>,
     store: &Arc<Store>,
