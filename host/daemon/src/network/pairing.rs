@@ -149,6 +149,8 @@ pub(super) async fn converse(desk: Desk, tally: Arc<Tally>, peer: Peer, seat: Se
         }
     };
     tokio::select! {
+        // First, so that what happened is counted whatever else is the case.
+        biased;
         () = farewell => {}
         () = needed => peer.close(CloseCode::TooMany),
     }
