@@ -25,8 +25,8 @@ pub enum SendError {
     #[error("{MAX_CALLS} calls wait for answers already; wait for some of them")]
     TooManyInFlight,
     /// The call would follow one session too many.
-    #[error("{MAX_SUBSCRIPTIONS} sessions are followed already; unsubscribe from one first")]
-    TooManySubscriptions,
+    #[error("{0} sessions are followed already; unsubscribe from one first")]
+    TooManySubscriptions(usize),
     /// The host would refuse a message of that size.
     #[error("the message has {0} bytes, a host takes at most {MAX_FRAME_BYTES}: shorten the prompt")]
     TooLarge(usize),
@@ -75,6 +75,14 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
         Self { probes: false, ..self }
     }
 
+    /// A client that follows at most so many sessions, [`MAX_SUBSCRIPTIONS`] being the most, for transports on which
+    /// each holds a stream.
+    #[must_use]
+    pub fn following_at_most(mut self, sessions: usize) -> Self {
+        self.subscriptions.set_most(sessions.min(MAX_SUBSCRIPTIONS));
+        self
+    }
+
     /// Queues a call. Mutating calls are given a key, so that they may be repeated after a broken connection.
     ///
     /// # Errors
@@ -92,7 +100,7 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
             return Err(SendError::TooManyInFlight);
         }
         if self.subscriptions.refuses(&request) {
-            return Err(SendError::TooManySubscriptions);
+            return Err(SendError::TooManySubscriptions(self.subscriptions.most()));
         }
         add_key(&mut request, &mut self.random);
         // Measured before anything is changed; a number is at most as long as this one.
@@ -108,8 +116,21 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
         Ok(RequestId::Number(number))
     }
 
+    /// The method of the frame that [`Client::poll_transmit`] gives next, for drivers to whom it matters.
+    pub fn next_method(&mut self) -> Option<Method> {
+        while let Some((number, _)) = self.outbox.front() {
+            match self.pending.get_mut(*number) {
+                Some(call) => return Some(call.request.method()),
+                // A probe in whose place there is a newer one.
+                None => self.outbox.pop_front(),
+            };
+        }
+        None
+    }
+
     /// The next frame to write, framing excluded. Once returned it counts as sent.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.next_method()?;
         let (number, frame) = self.outbox.pop_front()?;
         if let Some(call) = self.pending.get_mut(number) {
             call.sent = true;
@@ -122,9 +143,7 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
     /// # Errors
     /// The frame could not be read and belongs to no call.
     pub fn feed(&mut self, frame: &[u8], now: Tick) -> Result<Vec<Incoming>, FeedError> {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.heard(now);
-        }
+        self.heard(now);
         let pending = &self.pending;
         match self.codec.decode_server(frame, &|id| pending.method_of(id)) {
             Ok(IncomingReply::Frame(ServerFrame::Reply(Some(id), answer))) => Ok(self.reply(id, answer)),
@@ -187,15 +206,29 @@ impl<C: Codec, R: RandomSource> Client<C, R> {
         match self.heartbeat.as_mut().map_or(Beat::Wait, |heartbeat| heartbeat.beat(now)) {
             Beat::Wait => Vec::new(),
             Beat::Dead => vec![Incoming::Dead],
-            Beat::Probe => {
-                // One probe is enough for the host to answer; more would only pile up.
-                self.pending.drop_where(|call| call.origin == Origin::Probe);
-                let number = self.pending.add(Request::Health(Health {}), Origin::Probe);
-                match self.queue(number) {
-                    Ok(()) => Vec::new(),
-                    Err(error) => vec![Incoming::Complaint(error)],
-                }
-            }
+            Beat::Probe => self.probe(),
+        }
+    }
+
+    /// Asks the host for a sign of life at once: a driver that has slept cannot know whether the connection still
+    /// lives. Does nothing while there is none.
+    pub fn probe(&mut self) -> Vec<Incoming> {
+        if !self.connected {
+            return Vec::new();
+        }
+        // One probe is enough for the host to answer; more would only pile up.
+        self.pending.drop_where(|call| call.origin == Origin::Probe);
+        let number = self.pending.add(Request::Health(Health {}), Origin::Probe);
+        match self.queue(number) {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![Incoming::Complaint(error)],
+        }
+    }
+
+    /// A part of a frame has arrived, which is as good a sign of life as a whole one.
+    pub fn heard(&mut self, now: Tick) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.heard(now);
         }
     }
 

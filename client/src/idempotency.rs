@@ -70,13 +70,25 @@ pub(crate) fn repeatable(request: &Request) -> bool {
         | Request::ListPairings(_)
         | Request::ListDevices(_)
         | Request::ListConnections(_)
-        | Request::Unpair(_) => true,
+        | Request::Unpair(_)
+        | Request::ListWorkspaces(_)
+        | Request::ListModels(_)
+        | Request::ListFiles(_)
+        | Request::GetFile(_)
+        | Request::PutAttachment(_)
+        | Request::GetPolicy(_)
+        | Request::FindHosts(_)
+        | Request::ReportPage(_)
+        | Request::GetTrust(_) => true,
         Request::RevokeRule(_)
         | Request::Shutdown(_)
         | Request::OpenPairing(_)
         | Request::ClosePairing(_)
         | Request::RenameDevice(_)
         | Request::SetDeviceScopes(_)
-        | Request::RotateHostKey(_) => false,
+        | Request::RotateHostKey(_)
+        | Request::CreateLink(_)
+        | Request::EnableTrust(_)
+        | Request::DisableTrust(_) => false,
     }
 }

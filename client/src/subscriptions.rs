@@ -30,21 +30,39 @@ pub(crate) fn followed_by(request: &Request) -> Option<Channel> {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
-pub(crate) struct Subscriptions(BTreeMap<Channel, Cursor>);
+#[derive(Debug)]
+pub(crate) struct Subscriptions {
+    followed: BTreeMap<Channel, Cursor>,
+    most: usize,
+}
+
+impl Default for Subscriptions {
+    fn default() -> Self {
+        Self { followed: BTreeMap::new(), most: MAX_SUBSCRIPTIONS }
+    }
+}
 
 impl Subscriptions {
+    /// Sessions that may be followed.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    pub(crate) fn set_most(&mut self, sessions: usize) {
+        self.most = sessions;
+    }
+
     /// Whether the call would follow one session more than is allowed.
     pub(crate) fn refuses(&self, request: &Request) -> bool {
         let new = match followed_by(request) {
-            Some(Channel::Session(id)) => !self.0.contains_key(&Channel::Session(id)),
+            Some(Channel::Session(id)) => !self.followed.contains_key(&Channel::Session(id)),
             _ => matches!(request, Request::CreateSession(_)),
         };
-        new && self.sessions() >= MAX_SUBSCRIPTIONS
+        new && self.sessions() >= self.most
     }
 
     fn sessions(&self) -> usize {
-        self.0.keys().filter(|channel| matches!(channel, Channel::Session(_))).count()
+        self.followed.keys().filter(|channel| matches!(channel, Channel::Session(_))).count()
     }
 
     /// Notes what a call of the user is about to change. A call that would follow a known log "from now on" is
@@ -52,11 +70,11 @@ impl Subscriptions {
     pub(crate) fn about_to_send(&mut self, request: &mut Request) {
         let Some(channel) = followed_by(request) else {
             if let Request::Unsubscribe(call) = request {
-                self.0.remove(&Channel::Session(call.session_id.clone()));
+                self.followed.remove(&Channel::Session(call.session_id.clone()));
             }
             return;
         };
-        let known = self.0.get(&channel).and_then(Cursor::resume_from);
+        let known = self.followed.get(&channel).and_then(Cursor::resume_from);
         let from = match request {
             Request::Subscribe(call) => Some(call.after_seq),
             Request::ResumeSession(call) => {
@@ -69,7 +87,7 @@ impl Subscriptions {
             }
             _ => None,
         };
-        self.0.insert(channel, from.map_or_else(Cursor::new_events_only, Cursor::after));
+        self.followed.insert(channel, from.map_or_else(Cursor::new_events_only, Cursor::after));
     }
 
     /// The host answered one of the user's calls, or a replay the client asked for.
@@ -83,7 +101,7 @@ impl Subscriptions {
             Response::SubscribeHost(subscribed) => (followed_by(request), subscribed.last_host_seq),
             Response::DeleteSession(_) => {
                 if let Request::DeleteSession(call) = request {
-                    self.0.remove(&Channel::Session(call.session_id.clone()));
+                    self.followed.remove(&Channel::Session(call.session_id.clone()));
                 }
                 return;
             }
@@ -92,12 +110,12 @@ impl Subscriptions {
         match channel {
             // An `Unsubscribe` sent meanwhile wins over the answer to an earlier call.
             Some(channel) if !matches!(response, Response::CreateSession(_)) => {
-                if let Some(cursor) = self.0.get_mut(&channel) {
+                if let Some(cursor) = self.followed.get_mut(&channel) {
                     cursor.confirmed(last);
                 }
             }
             Some(channel) => {
-                self.0.entry(channel).or_insert_with(Cursor::new_events_only).confirmed(last);
+                self.followed.entry(channel).or_insert_with(Cursor::new_events_only).confirmed(last);
             }
             None => {}
         }
@@ -105,17 +123,17 @@ impl Subscriptions {
 
     /// No event of this log will come.
     pub(crate) fn remove(&mut self, channel: &Channel) {
-        self.0.remove(channel);
+        self.followed.remove(channel);
     }
 
     /// Judges a numbered event. `creating`: a session is being made whose id is not known yet.
     pub(crate) fn offer(&mut self, channel: &Channel, seq: u64, creating: bool) -> Verdict {
-        if let Some(cursor) = self.0.get_mut(channel) {
+        if let Some(cursor) = self.followed.get_mut(channel) {
             return cursor.offer(seq);
         }
         // The first event of a new session may overtake the answer that names it.
-        if creating && seq == 1 && *channel != Channel::Host && self.sessions() < MAX_SUBSCRIPTIONS {
-            self.0.insert(channel.clone(), Cursor::after(1));
+        if creating && seq == 1 && *channel != Channel::Host && self.sessions() < self.most {
+            self.followed.insert(channel.clone(), Cursor::after(1));
             return Verdict::Deliver { skipped: 0 };
         }
         Verdict::Drop
@@ -123,16 +141,16 @@ impl Subscriptions {
 
     /// Whether the log is followed.
     pub(crate) fn follows(&self, channel: &Channel) -> bool {
-        self.0.contains_key(channel)
+        self.followed.contains_key(channel)
     }
 
     pub(crate) fn saw_unreadable(&mut self) {
-        self.0.values_mut().for_each(Cursor::saw_unreadable);
+        self.followed.values_mut().for_each(Cursor::saw_unreadable);
     }
 
     /// Marks every log as to be asked for again and returns the calls that do so.
     pub(crate) fn ask_again(&mut self) -> Vec<(Channel, Request)> {
-        let again = self.0.iter_mut().map(|(channel, cursor)| {
+        let again = self.followed.iter_mut().map(|(channel, cursor)| {
             cursor.asked_again();
             (channel.clone(), replay(channel, cursor.resume_from()))
         });
@@ -141,7 +159,7 @@ impl Subscriptions {
 
     /// The call that asks for a log from the place reached.
     pub(crate) fn replay(&self, channel: &Channel) -> Request {
-        replay(channel, self.0.get(channel).and_then(Cursor::resume_from))
+        replay(channel, self.followed.get(channel).and_then(Cursor::resume_from))
     }
 }
 

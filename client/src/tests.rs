@@ -36,6 +36,8 @@ both_codecs! {
     calls_made_before_connecting_are_sent_then => early_calls;
     what_is_too_much_is_refused => bounds;
     a_silent_host_is_probed_and_given_up => silence;
+    a_host_can_be_asked_for_a_sign_of_life_at_once => asked_at_once;
+    a_transport_with_few_streams_follows_few_sessions => few_streams;
     a_transport_with_its_own_liveness_is_not_probed => no_probes;
     a_log_that_cannot_be_had_ends => ended;
     an_unsubscribed_session_is_silent => unsubscribed;
@@ -43,6 +45,8 @@ both_codecs! {
 
 fn prompt(n: u8, prompt: &str) -> StartTask {
     StartTask {
+        model: None,
+        attachments: Vec::new(),
         session_id: session(n),
         task_id: None,
         prompt: prompt.into(),
@@ -159,7 +163,7 @@ fn bounds<C: Codec>(codec: C) {
     for n in 0..MAX_SUBSCRIPTIONS {
         lab.client.call(subscribe(u8::try_from(n).unwrap(), 0)).unwrap();
     }
-    assert_eq!(lab.client.call(subscribe(255, 0)), Err(SendError::TooManySubscriptions));
+    assert_eq!(lab.client.call(subscribe(255, 0)), Err(SendError::TooManySubscriptions(MAX_SUBSCRIPTIONS)));
     lab.client.call(subscribe(0, 0)).unwrap();
     for _ in MAX_SUBSCRIPTIONS + 1..MAX_CALLS {
         lab.client.call(ListSessions::default()).unwrap();
@@ -181,6 +185,37 @@ fn silence<C: Codec>(codec: C) {
         assert_eq!(lab.client.poll_transmit(), None);
     }
     assert_eq!(lab.client.handle_timeout(now.plus(PROBE_AFTER)), [Incoming::Dead]);
+}
+
+fn asked_at_once<C: Codec>(codec: C) {
+    let mut lab = Lab::new(codec.clone());
+    assert_eq!(lab.client.probe(), [], "nobody is there to be asked");
+    assert_eq!(lab.client.next_method(), None);
+    lab.connect();
+    lab.client.call(ListSessions::default()).unwrap();
+    assert_eq!(lab.client.probe(), []);
+    assert_eq!(lab.client.probe(), []);
+    for method in [Method::ListSessions, Method::Health] {
+        assert_eq!(lab.client.next_method(), Some(method));
+        let frame = lab.client.poll_transmit().unwrap();
+        assert_eq!(codec.decode_call(&frame).unwrap().request.method(), method);
+    }
+    assert_eq!((lab.client.next_method(), lab.client.poll_transmit()), (None, None), "one probe is enough");
+    let later = Tick::default().plus(PROBE_AFTER);
+    lab.client.heard(later);
+    assert_eq!(lab.client.next_timeout(), Some(later.plus(PROBE_AFTER)));
+}
+
+fn few_streams<C: Codec>(codec: C) {
+    let mut lab = Lab::new(codec.clone());
+    lab.client = lab.client.following_at_most(2);
+    for n in 0..2 {
+        lab.client.call(subscribe(n, 0)).unwrap();
+    }
+    assert_eq!(lab.client.call(subscribe(2, 0)), Err(SendError::TooManySubscriptions(2)));
+    lab.client.call(subscribe(1, 0)).unwrap();
+    lab.client.call(Unsubscribe { session_id: session(1) }).unwrap();
+    lab.client.call(subscribe(2, 0)).unwrap();
 }
 
 fn no_probes<C: Codec>(codec: C) {

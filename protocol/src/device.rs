@@ -29,6 +29,38 @@ pub struct Device {
     pub last_address: Option<String>,
     /// Connections open now.
     pub connections: u32,
+    /// What its page said when it last connected; absent for programs, and since the host started.
+    pub page: Option<PageReport>,
+    /// A tab of the owner on this machine: it is forgotten when it is closed, or the host stops.
+    pub temporary: bool,
+}
+
+/// What a web client knows of the page it runs in. Said by the page itself: an attacker who can change the page can
+/// change this too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PageReport {
+    /// Where it was loaded from, `https://192.168.1.7:7717`.
+    pub origin: String,
+    /// Its certificate was checked by the browser, or the page is on this very machine. Otherwise whoever controls the
+    /// network could have put another page in its place.
+    pub verified: bool,
+    /// How the device's key is kept.
+    pub key: KeyStorage,
+}
+
+/// How a page keeps its device's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStorage {
+    /// Encrypted under a key that the browser does not hand out.
+    Wrapped,
+    /// As it is, because the browser offers nothing better at this address.
+    Plain,
+    /// Nowhere: it is gone with the tab.
+    Memory,
 }
 
 /// How a device showed that it was meant.
@@ -78,8 +110,10 @@ pub struct PendingPairing {
 pub struct PairingWindow {
     /// The code to type, `K7QX-92MD`; absent once it was burnt and no new one may be made.
     pub code: Option<String>,
-    /// What the QR code holds: works once.
+    /// What the QR code holds: works once. By the host's name where that can be found, else by its address.
     pub link: String,
+    /// The same by address where `link` is by name, for networks and phones that do not find the name.
+    pub link_by_address: Option<String>,
     /// The window closes by itself.
     pub expires_at: Timestamp,
     /// Wrong codes until the code is burnt.
@@ -158,6 +192,7 @@ mod tests {
         let window = PairingWindow {
             code: Some("K7QX-92MD".to_owned()),
             link: "https://h/#SECRET".to_owned(),
+            link_by_address: Some("https://1.2.3.4/#SECRET".to_owned()),
             expires_at: Timestamp::default(),
             attempts_left: 3,
             warning: None,

@@ -62,6 +62,21 @@ pub struct HealthCounters {
     pub events: u64,
 }
 
+/// Tasks that ended on one day (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TaskDay {
+    /// Days since 1970-01-01.
+    pub day: u32,
+    /// Completed.
+    pub completed: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Cancelled.
+    pub cancelled: u32,
+}
+
 /// How often something happened, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -133,6 +148,8 @@ pub struct NetworkHealth {
     pub listening: Option<String>,
     /// Addresses under which devices may reach it, likeliest first.
     pub reachable_at: Vec<String>,
+    /// Where its page is served, likeliest first; empty when it is not.
+    pub origins: Vec<String>,
     /// Whether it is found by name.
     pub discovery: DiscoveryHealth,
     /// Devices paired.
@@ -170,6 +187,9 @@ pub struct HealthReport {
     pub sandbox_level: SandboxLevel,
     /// The last task that ended.
     pub last_task: Option<TaskSummary>,
+    /// Tasks that ended, by day, oldest first, the last one today; see
+    /// [`crate::limits::HEALTH_DAYS`].
+    pub days: Vec<TaskDay>,
     /// Counts.
     pub counters: HealthCounters,
     /// The network side.

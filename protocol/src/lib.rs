@@ -13,6 +13,7 @@
 //! Source: seed 004 §7–§14 and §22, with the additions recorded in `docs/architecture.md`.
 
 pub mod approval;
+pub mod bytes;
 pub mod codec;
 pub mod device;
 pub mod envelope;
@@ -24,6 +25,7 @@ pub mod json;
 pub mod limits;
 pub mod message;
 pub mod method;
+pub mod overview;
 pub mod policy;
 pub mod principal;
 pub mod rpc;

@@ -46,3 +46,18 @@ pub const DEFAULT_APPROVAL_SECONDS: u32 = 300;
 
 /// Longest diff shown in an approval or a patch preview, in bytes; beyond it the diff is cut and says so.
 pub const MAX_DIFF_BYTES: usize = 256 * 1024;
+
+/// Bytes of a file in one piece, from or to a host: with its envelope well inside [`MAX_FRAME_BYTES`].
+pub const MAX_FILE_PIECE_BYTES: u32 = 256 * 1024;
+
+/// Entries of a directory in one answer. A screen shows some tens.
+pub const MAX_FILE_ENTRIES: usize = 2_000;
+
+/// Longest file that can be attached, in bytes: a photo, a log, a PDF.
+pub const MAX_ATTACHMENT_BYTES: u64 = 25 << 20;
+
+/// Files attached to one task.
+pub const MAX_ATTACHMENTS: usize = 16;
+
+/// Days whose tasks the health report counts: what a sparkline shows.
+pub const HEALTH_DAYS: usize = 14;

@@ -136,7 +136,8 @@ pub struct ModelInfo {
     pub endpoint: String,
     /// The built-in demo model: deterministic, no AI.
     pub demo: bool,
-    /// How it was chosen: `config`, `environment`, `ollama`, `lm-studio`, `llama.cpp`, `demo`.
+    /// How it was chosen: `config`, `environment`, `ollama`, `lm-studio`, `llama.cpp`, `demo`; `task` when
+    /// the task itself named it.
     pub source: String,
 }
 

@@ -28,6 +28,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Days since 1970-01-01, UTC.
+    pub fn day(self) -> u32 {
+        u32::try_from(self.0.div_euclid(24 * 60 * 60 * 1_000)).unwrap_or(0)
+    }
+
     /// This instant moved by a number of milliseconds, saturating.
     pub fn plus_millis(self, millis: i64) -> Self {
         Self::from_millis(self.0.saturating_add(millis))

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::codec::to_json_value;
 use crate::device::{Device, PairingWindow};
 use crate::health::HealthReport;
+use crate::overview::PolicyOverview;
 use crate::principal::Scope;
 
 pub use shape::*;
@@ -187,4 +188,29 @@ methods! {
     Unpair(Unpair) -> Done, Observe;
     /// Gives the host new keys. Paired devices follow, unless the old ones count as stolen.
     RotateHostKey(RotateHostKey) -> Identity, Admin;
+    /// The directories sessions may be about, last used first.
+    ListWorkspaces(ListWorkspaces) -> WorkspacePage, Observe;
+    /// The models that the gateway in use offers.
+    ListModels(ListModels) -> ModelPage, Observe;
+    /// What lies in a directory of a workspace, as far as policy lets the host's tools read it.
+    ListFiles(ListFiles) -> FilePage, Operate;
+    /// A piece of a file of a workspace, as far as policy lets the host's tools read it.
+    GetFile(GetFile) -> FilePiece, Operate;
+    /// Puts a piece of a file into a session's workspace, for its next task.
+    PutAttachment(PutAttachment) -> AttachmentPut, Operate;
+    /// What the host may do, whom it asks, and who may ask it.
+    GetPolicy(GetPolicy) -> PolicyOverview, Observe;
+    /// Other hosts that announce themselves on the network. Nothing of it is proven.
+    FindHosts(FindHosts) -> HostsFound, Observe;
+    /// A web client says what it knows of its page; informative, shown in the list of devices.
+    ReportPage(ReportPage) -> Done, Observe;
+    /// Makes a link that pairs one browser tab without a question: for the owner at the machine a tab of this machine,
+    /// for a paired device its own page at another address of this host, with the same rights.
+    CreateLink(CreateLink) -> LinkCreated, Observe;
+    /// Whether browsers can be made to trust the host's certificate.
+    GetTrust(GetTrust) -> TrustState, Admin;
+    /// Makes an authority for the host's own name and a certificate from it. Only for the owner at the machine.
+    EnableTrust(EnableTrust) -> TrustState, Admin;
+    /// Goes back to the host's own certificate. Only for the owner at the machine.
+    DisableTrust(DisableTrust) -> TrustState, Admin;
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{ApprovalRecord, ChangeKind, Decision, RememberedRule};
-use crate::device::{ConnectionRecord, Device, PairingEnd, PairingWindow, PendingPairing};
+use crate::bytes::Bytes;
+use crate::device::{ConnectionRecord, Device, PageReport, PairingEnd, PairingWindow, PendingPairing};
 use crate::event::SessionEvent;
 use crate::id::{
     ApprovalId, ArtifactId, CommandId, DeviceId, HostId, PairingId, PrincipalId, RuleId, SessionId, StepId,
@@ -15,6 +16,7 @@ use crate::session::{
     ClientInfo, CompatibilityStatus, ExecutionEnvironment, ModelInfo, PolicySummary, SessionState,
     SessionSummary, TaskOptions, TaskSummary, WorkspaceHint,
 };
+use crate::timestamp::Timestamp;
 
 macro_rules! shapes {
     ($($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* })*) => {$(
@@ -84,6 +86,11 @@ shapes! {
         /// How it may run.
         #[serde(default)]
         task_options: TaskOptions,
+        /// Which model answers, one of `ListModels`; absent: the host's own choice.
+        model: Option<String>,
+        /// Files put into the workspace for this task: `path` of `PutAttachment`. The prompt names them to the model.
+        #[serde(default)]
+        attachments: Vec<String>,
     }
     /// Result of `StartTask` and `CancelTask`.
     TaskAccepted {
@@ -454,6 +461,199 @@ shapes! {
         #[serde(default)]
         compromised: bool,
     }
+    /// Parameters of `ListWorkspaces`.
+    #[derive(Default)]
+    ListWorkspaces {
+    }
+    /// One directory sessions may be about.
+    #[derive(Eq)]
+    WorkspaceEntry {
+        /// Absolute path on the host.
+        path: String,
+        /// Its last component, for people.
+        name: String,
+        /// When a session was last about it.
+        last_used: Option<Timestamp>,
+    }
+    /// Result of `ListWorkspaces`.
+    #[derive(Eq)]
+    WorkspacePage {
+        /// Last used first, the others by name.
+        workspaces: Vec<WorkspaceEntry>,
+    }
+    /// Parameters of `ListModels`.
+    #[derive(Default)]
+    ListModels {
+    }
+    /// Result of `ListModels`.
+    ModelPage {
+        /// The one that answers unless a task names another.
+        current: ModelInfo,
+        /// Names the gateway offers, by name; empty when it does not tell.
+        models: Vec<String>,
+    }
+    /// Parameters of `ListFiles`.
+    ListFiles {
+        /// Absolute path of a directory within a workspace.
+        path: String,
+    }
+    /// One entry of a directory.
+    #[derive(Eq)]
+    FileEntry {
+        /// Its name; bytes that are not UTF-8 replaced.
+        name: String,
+        /// What it is.
+        kind: FileKind,
+        /// Bytes of a file.
+        size: Option<u64>,
+        /// When its content last changed.
+        modified: Option<Timestamp>,
+    }
+    /// Result of `ListFiles`.
+    #[derive(Eq)]
+    FilePage {
+        /// The directory, absolute.
+        path: String,
+        /// The one above, within the workspace.
+        parent: Option<String>,
+        /// Directories first, then by name; at most [`crate::limits::MAX_FILE_ENTRIES`].
+        entries: Vec<FileEntry>,
+        /// There are more.
+        truncated: bool,
+    }
+    /// Parameters of `GetFile`.
+    GetFile {
+        /// Absolute path of a file within a workspace.
+        path: String,
+        /// First byte wanted.
+        #[serde(default)]
+        offset: u64,
+        /// Bytes wanted, at most [`crate::limits::MAX_FILE_PIECE_BYTES`].
+        length: Option<u32>,
+    }
+    /// Result of `GetFile`.
+    #[derive(Eq)]
+    FilePiece {
+        /// The piece.
+        bytes: Bytes,
+        /// Bytes in the whole.
+        total: u64,
+        /// Whether the file's first bytes look like text.
+        text: bool,
+    }
+    /// Parameters of `PutAttachment`. The pieces of a file come in order.
+    PutAttachment {
+        /// The session.
+        session_id: SessionId,
+        /// Chosen by the client for the whole file; a file is continued under it.
+        attachment_id: CommandId,
+        /// What the person calls it; only its last component counts, and the host may change it.
+        name: String,
+        /// Where the piece belongs: the bytes that were put before it.
+        offset: u64,
+        /// The piece, at most [`crate::limits::MAX_FILE_PIECE_BYTES`].
+        bytes: Bytes,
+        /// Nothing follows: the file appears in the workspace.
+        last: bool,
+    }
+    /// Result of `PutAttachment`.
+    #[derive(Eq)]
+    AttachmentPut {
+        /// Bytes put so far.
+        length: u64,
+        /// Where the file lies, relative to the workspace; after the last piece.
+        path: Option<String>,
+    }
+    /// Parameters of `GetPolicy`.
+    #[derive(Default)]
+    GetPolicy {
+    }
+    /// Parameters of `FindHosts`.
+    #[derive(Default)]
+    FindHosts {
+    }
+    /// A host that announces itself.
+    #[derive(Eq)]
+    SeenHost {
+        /// What it calls itself.
+        name: String,
+        /// Where its page may be.
+        origins: Vec<String>,
+    }
+    /// Result of `FindHosts`.
+    #[derive(Eq)]
+    HostsFound {
+        /// By name; this one left out.
+        hosts: Vec<SeenHost>,
+    }
+    /// Parameters of `ReportPage`.
+    #[derive(Eq)]
+    ReportPage {
+        /// What the page knows of itself.
+        page: PageReport,
+    }
+    /// Parameters of `CreateLink`.
+    CreateLink {
+        /// Where the tab will be: an origin of this host (`https://192.168.1.7:7717`). Absent: the owner's page on this
+        /// machine.
+        origin: Option<String>,
+    }
+    /// Result of `CreateLink`. The link is a secret until it has been used.
+    #[derive(Eq)]
+    LinkCreated {
+        /// To be opened once.
+        link: String,
+        /// It does not work after this instant.
+        expires_at: Timestamp,
+    }
+    /// Parameters of `GetTrust`.
+    #[derive(Default)]
+    GetTrust {
+    }
+    /// Parameters of `EnableTrust`.
+    #[derive(Default)]
+    EnableTrust {
+        /// Make a new authority although there is one; every browser has to be told anew.
+        #[serde(default)]
+        renew: bool,
+    }
+    /// Parameters of `DisableTrust`.
+    #[derive(Default)]
+    DisableTrust {
+    }
+    /// The host's authority, if it has one.
+    #[derive(Eq)]
+    TrustState {
+        /// Absent: the host uses a certificate that browsers warn of.
+        authority: Option<TrustAuthority>,
+        /// Where the pages that install it are served; empty without a network side.
+        pages: Vec<String>,
+    }
+    /// An authority whose key was destroyed once it had signed the host's certificate.
+    #[derive(Eq)]
+    TrustAuthority {
+        /// SHA-256 of the authority's certificate, as operating systems show it: upper-case hex pairs with colons.
+        fingerprint: String,
+        /// The only name it may speak for.
+        name: String,
+        /// The host's certificate is no longer valid after this instant.
+        expires_at: Timestamp,
+    }
+}
+
+/// What an entry of a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// A directory.
+    Directory,
+    /// A file.
+    File,
+    /// A link that leads within the workspace or out of it; not followed here.
+    Link,
+    /// A socket, a device, …
+    Other,
 }
 
 /// Parameters of `DecidePairing`.
