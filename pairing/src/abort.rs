@@ -76,6 +76,11 @@ pub enum Abort {
     /// The host could not write it down.
     #[error("the host could not record the pairing: look at its log and try again")]
     Internal,
+    /// The link of an owner's tab, used from another machine or by another program.
+    #[error(
+        "this link opens the owner's page in a browser on the host's own machine and nowhere else: run `lanyard pair` on the host for another device"
+    )]
+    Elsewhere,
 }
 
 impl Abort {
@@ -103,6 +108,7 @@ impl Abort {
         Abort::Unknown,
         Abort::Full,
         Abort::Internal,
+        Abort::Elsewhere,
     ];
 
     /// A stable word for counters and logs.
@@ -130,6 +136,7 @@ impl Abort {
             Abort::Unknown => "unknown",
             Abort::Full => "full",
             Abort::Internal => "internal",
+            Abort::Elsewhere => "elsewhere",
         }
     }
 }

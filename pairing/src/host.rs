@@ -1,7 +1,8 @@
 //! The host's side: [`greet`] → `AwaitShare` → `Consume` → `AwaitConfirm` → `Confirmed`, then a person's answer.
 //!
-//! The window (code, link, attempts) is shared by all conversations of a host; whoever owns it lends it to the
-//! transitions that need it.
+//! The ways in (the window with its code, link and attempts; passes) are shared by all conversations of a host; whoever
+//! owns them lends them to the transitions that need them. After a pass nobody is asked: the answer was given when it was
+//! made, and whoever owns the ways in says it.
 
 use lanyard_protocol::Tick;
 use lanyard_protocol::device::PairingMethod;
@@ -12,8 +13,9 @@ use x25519_dalek::{EphemeralSecret, PublicKey};
 use zeroize::Zeroize;
 
 use crate::abort::Abort;
-use crate::channel::Channel;
+use crate::channel::{Channel, ChannelKey};
 use crate::digits::Digits;
+use crate::entrance::{Claim, Entrance, PassId};
 use crate::grant::{Grant, Seal};
 use crate::identity::{IdentityKeys, PublicIdentity};
 use crate::message::{
@@ -23,9 +25,8 @@ use crate::proof::{Role, prove, verify};
 use crate::request;
 use crate::resumption;
 use crate::schedule::Schedule;
-use crate::spake::{Exchange, Shared, Terms};
-use crate::transcript::{Said, Transcript, commitment, equal, link_mac};
-use crate::window::Window;
+use crate::spake::{Exchange, Terms};
+use crate::transcript::{Said, Transcript, commitment, equal};
 
 /// Answers the first message. `name` is what the host calls itself: 1–64 bytes that a screen shows as they are.
 ///
@@ -36,7 +37,7 @@ pub fn greet(
     name: &str,
     channel: Channel,
     message: ToHost,
-    window: &Window,
+    entrance: &Entrance,
     now: Tick,
     rng: &mut impl CryptoRngCore,
 ) -> Result<(AwaitShare, ToDevice), Abort> {
@@ -46,8 +47,15 @@ pub fn greet(
     };
     let version = VERSIONS.iter().find(|ours| hello.versions.contains(ours)).ok_or(Abort::Version)?;
     let host = keys.public();
-    let shared = window.shared(hello.link_mac.is_some(), now)?;
-    check(&hello, &shared, &channel, &host)?;
+    let claim = entrance.claim(&hello, &channel.binding, now);
+    // Why nobody may come at all is said first, what is wrong with this device then, a wrong secret last.
+    if let Err(why) = &claim
+        && *why != Abort::WrongSecret
+    {
+        return Err(*why);
+    }
+    check(&hello, &channel, &host)?;
+    let claim = claim?;
     if !request::is_name(name) {
         return Err(Abort::Internal);
     }
@@ -56,7 +64,7 @@ pub fn greet(
     rng.fill_bytes(&mut nonce);
     let terms =
         Terms { version: *version, binding: &channel.binding, sid: &sid, device: &hello.device, host: &host };
-    let exchange = Exchange::start(Role::Host, &shared, &terms, rng);
+    let exchange = Exchange::start(Role::Host, &claim.shared, &terms, rng);
     let ephemeral = EphemeralSecret::random_from_rng(rng);
     let offer = Offer {
         version: *version,
@@ -68,10 +76,10 @@ pub fn greet(
     };
     let message = ToDevice::Offer(offer.clone());
     let keys = keys.clone();
-    Ok((AwaitShare { keys, hello, offer, shared, channel, ephemeral, nonce, exchange }, message))
+    Ok((AwaitShare { keys, hello, offer, claim, channel, ephemeral, nonce, exchange }, message))
 }
 
-fn check(hello: &Hello, shared: &Shared, channel: &Channel, host: &PublicIdentity) -> Result<(), Abort> {
+fn check(hello: &Hello, channel: &Channel, host: &PublicIdentity) -> Result<(), Abort> {
     // A device with our own key is ourselves, reflected.
     if !channel.peer.belongs_to(&hello.device) || hello.device == *host {
         return Err(Abort::KeyMismatch);
@@ -79,13 +87,7 @@ fn check(hello: &Hello, shared: &Shared, channel: &Channel, host: &PublicIdentit
     if !hello.device.is_sound() {
         return Err(Abort::BadProof);
     }
-    request::check(hello)?;
-    if let (Shared::Link(secret), Some(theirs)) = (shared, &hello.link_mac)
-        && !equal(&link_mac(secret, &channel.binding, hello), theirs)
-    {
-        return Err(Abort::WrongSecret);
-    }
-    Ok(())
+    request::check(hello)
 }
 
 /// The offer is sent.
@@ -94,7 +96,7 @@ pub struct AwaitShare {
     keys: IdentityKeys,
     hello: Hello,
     offer: Offer,
-    shared: Shared,
+    claim: Claim,
     channel: Channel,
     ephemeral: EphemeralSecret,
     nonce: [u8; 32],
@@ -102,11 +104,16 @@ pub struct AwaitShare {
 }
 
 impl AwaitShare {
+    /// The pass whose secret the device has shown that it knows.
+    pub fn pass(&self) -> Option<PassId> {
+        self.claim.pass.as_ref().map(|pass| pass.id)
+    }
+
     /// Takes the device's share and, after a typed code, the one attempt slot.
     ///
     /// # Errors
     /// [`Abort::Busy`] while another attempt has the slot. After any error nothing was consumed.
-    pub fn handle(self, message: ToHost, window: &mut Window, now: Tick) -> Result<Consume, Abort> {
+    pub fn handle(self, message: ToHost, entrance: &mut Entrance, now: Tick) -> Result<Consume, Abort> {
         let theirs = match message {
             ToHost::ShareA(share) => share,
             other => return Err(unexpected(&other)),
@@ -114,7 +121,7 @@ impl AwaitShare {
         let ours = ShareB { share: self.exchange.share().to_vec() };
         // A share that no honest device sends is no guess: it is refused before anything is consumed.
         let exchanged = self.exchange.finish(&theirs.share)?;
-        window.begin(&self.offer.sid, &self.shared, now)?;
+        entrance.begin(&self.offer.sid, &self.claim, now)?;
         let transcript = Transcript::of(&Said {
             binding: &self.channel.binding,
             hello: &self.hello,
@@ -127,7 +134,7 @@ impl AwaitShare {
             keys: self.keys,
             hello: self.hello,
             offer: self.offer,
-            shared: self.shared,
+            claim: self.claim,
             channel: self.channel,
             ephemeral: self.ephemeral,
             nonce: self.nonce,
@@ -149,7 +156,7 @@ pub struct Consume {
 impl Consume {
     /// How the device shows that it is meant. Only typed codes count against the limits.
     pub fn method(&self) -> PairingMethod {
-        self.next.shared.method()
+        self.next.claim.shared.method()
     }
 
     /// The caller has written the attempt down.
@@ -158,8 +165,8 @@ impl Consume {
     }
 
     /// The attempt could not be written down: frees the slot. The attempt stays consumed.
-    pub fn abandon(self, window: &mut Window, now: Tick) {
-        self.next.abandon(window, now);
+    pub fn abandon(self, entrance: &mut Entrance, now: Tick) {
+        self.next.abandon(entrance, now);
     }
 }
 
@@ -169,7 +176,7 @@ pub struct AwaitConfirm {
     keys: IdentityKeys,
     hello: Hello,
     offer: Offer,
-    shared: Shared,
+    claim: Claim,
     channel: Channel,
     ephemeral: EphemeralSecret,
     nonce: [u8; 32],
@@ -179,7 +186,17 @@ pub struct AwaitConfirm {
 }
 
 impl AwaitConfirm {
-    /// Takes the device's proofs. On success the window is used up; on failure the slot is free and the attempt stays
+    /// The pass whose secret the device has shown that it knows.
+    pub fn pass(&self) -> Option<PassId> {
+        self.claim.pass.as_ref().map(|pass| pass.id)
+    }
+
+    /// The key the channel has proven.
+    pub fn peer(&self) -> ChannelKey {
+        self.channel.peer
+    }
+
+    /// Takes the device's proofs. On success the window, or the pass, is used up; on failure the slot is free and the attempt stays
     /// consumed (which may burn the code, see [`Window::settle`]).
     ///
     /// # Errors
@@ -187,25 +204,26 @@ impl AwaitConfirm {
     pub fn handle(
         self,
         message: ToHost,
-        window: &mut Window,
+        entrance: &mut Entrance,
         now: Tick,
     ) -> Result<(Confirmed, ToDevice), Abort> {
         let sid = self.offer.sid;
+        let claim = self.claim.clone();
         let outcome = match message {
             ToHost::ConfirmA(confirm) => {
-                window.may_succeed(&sid, &self.shared, now).and_then(|()| self.verify(&confirm))
+                entrance.may_succeed(&sid, &claim, now).and_then(|()| self.verify(&confirm))
             }
             other => Err(unexpected(&other)),
         };
         match outcome {
-            Ok(_) => window.succeed(),
-            Err(_) => window.release(&sid),
+            Ok(_) => entrance.succeed(&claim),
+            Err(_) => entrance.release(&sid, &claim),
         }
         outcome
     }
 
     fn verify(self, confirm: &ConfirmA) -> Result<(Confirmed, ToDevice), Abort> {
-        let Self { keys, hello, offer, shared, channel, ephemeral, nonce, transcript, schedule, .. } = self;
+        let Self { keys, hello, offer, claim, channel, ephemeral, nonce, transcript, schedule, .. } = self;
         if !equal(&schedule.confirmation(Role::Device, &transcript), &confirm.confirmation) {
             return Err(Abort::WrongSecret);
         }
@@ -218,7 +236,8 @@ impl AwaitConfirm {
         let confirmed = Confirmed {
             sid: offer.sid,
             host: offer.host,
-            method: shared.method(),
+            method: claim.shared.method(),
+            pass: claim.pass.map(|pass| pass.id),
             digits: schedule.digits(&nonce, &self.device_nonce),
             hello,
             schedule,
@@ -227,8 +246,8 @@ impl AwaitConfirm {
     }
 
     /// The connection is gone, or the time is up: frees the slot. The attempt stays consumed.
-    pub fn abandon(self, window: &mut Window, _now: Tick) {
-        window.release(&self.offer.sid);
+    pub fn abandon(self, entrance: &mut Entrance, _now: Tick) {
+        entrance.release(&self.offer.sid, &self.claim);
     }
 }
 
@@ -258,7 +277,8 @@ fn unexpected(message: &ToHost) -> Abort {
         | Abort::Unanswered
         | Abort::Unknown
         | Abort::Full
-        | Abort::Internal => Abort::Malformed,
+        | Abort::Internal
+        | Abort::Elsewhere => Abort::Malformed,
     }
 }
 
@@ -267,6 +287,7 @@ pub struct Confirmed {
     sid: Sid,
     host: PublicIdentity,
     method: PairingMethod,
+    pass: Option<PassId>,
     digits: Digits,
     hello: Hello,
     schedule: Schedule,
@@ -301,6 +322,11 @@ impl Confirmed {
     /// How it showed that it is meant.
     pub fn method(&self) -> PairingMethod {
         self.method
+    }
+
+    /// The pass it came by: then nobody is to be asked.
+    pub fn pass(&self) -> Option<PassId> {
+        self.pass
     }
 
     /// The comparison string.

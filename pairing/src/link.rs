@@ -69,8 +69,8 @@ pub struct PairingLink {
 }
 
 impl PairingLink {
-    /// The link; `origin` is where the page is served, such as `https://192.168.1.7:7717`. Secrets are in the fragment,
-    /// which no browser sends anywhere. Addresses beyond [`MAX_LINK_ADDRESSES`] are left out.
+    /// The link; `origin` is where the page is served, such as `https://192.168.1.7:7717`, or `http://localhost:7717` for
+    /// the owner's page. Secrets are in the fragment, which no browser sends anywhere. Addresses beyond [`MAX_LINK_ADDRESSES`] are left out.
     pub fn to_url(&self, origin: &str) -> String {
         let mut said = Zeroizing::new(vec![VERSION]);
         said.extend_from_slice(self.host.as_bytes());
@@ -93,7 +93,10 @@ impl PairingLink {
         format!("{}/#{MARK}{}", origin.trim_end_matches('/'), BASE32_NOPAD.encode(&said))
     }
 
-    /// Reads a link.
+    /// Reads a link to a page of `https`. That of an owner's page is for that page alone, which reads its fragment.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
     pub fn parse(url: &str) -> Result<Self, LinkError> {
         let url = url.trim();
         let scheme = url.get(.."https://".len()).ok_or(LinkError::NotALink)?;
@@ -101,6 +104,18 @@ impl PairingLink {
             return Err(LinkError::NotALink);
         }
         let (_, fragment) = url.split_once('#').ok_or(LinkError::NotALink)?;
+        Self::from_fragment(fragment)
+    }
+
+    /// Reads what stands behind the `#` of a page's own address, with the `#` or without, whatever origin the page has.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; [`LinkError::NotALink`] for a fragment that is something else, such as one of the page's own.
+    pub fn from_fragment(fragment: &str) -> Result<Self, LinkError> {
+        let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
+        if fragment.len() > MAX_LINK_BYTES {
+            return Err(LinkError::NotALink);
+        }
         let written = fragment.strip_prefix(MARK).ok_or(LinkError::NotALink)?;
         let said = BASE32_NOPAD.decode(written.as_bytes()).map_err(|_| LinkError::Damaged)?;
         let said = Zeroizing::new(said);
@@ -204,6 +219,22 @@ mod tests {
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(PairingLink::parse(&changed), Err(LinkError::Damaged), "changed at {at}");
         }
+    }
+
+    #[test]
+    fn the_owners_page_reads_its_own_fragment_and_nobody_else_takes_the_link() {
+        let link = link(&["127.0.0.1:7717"]);
+        let url = link.to_url("http://localhost:7717");
+        assert!(url.starts_with("http://localhost:7717/#P"), "{url}");
+        let (_, fragment) = url.split_once('#').unwrap();
+        assert_eq!(PairingLink::from_fragment(fragment), Ok(link.clone()));
+        assert_eq!(PairingLink::from_fragment(&format!("#{fragment}")), Ok(link));
+        assert_eq!(PairingLink::parse(&url), Err(LinkError::NotALink));
+        for other in ["", "#", "/sessions", "#/sessions", "##PAE", "p"] {
+            assert_eq!(PairingLink::from_fragment(other), Err(LinkError::NotALink), "{other}");
+        }
+        let long = format!("P{}", "A".repeat(MAX_LINK_BYTES));
+        assert_eq!(PairingLink::from_fragment(&long), Err(LinkError::NotALink));
     }
 
     #[test]

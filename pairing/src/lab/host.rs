@@ -9,9 +9,11 @@ use lanyard_protocol::{Tick, Timestamp};
 use super::{Life, Line, SeededRng};
 use crate::abort::Abort;
 use crate::channel::Channel;
+use crate::entrance::{Entrance, PassId};
 use crate::grant::Grant;
 use crate::host::{AwaitConfirm, AwaitShare, Confirmed, Provisional, greet};
 use crate::identity::{IdentityKeys, PublicIdentity};
+use crate::link::LinkSecret;
 use crate::message::{ToDevice, ToHost};
 use crate::window::{Window, WindowChange};
 
@@ -44,8 +46,8 @@ pub struct LabHost {
     pub attempts: u32,
     /// Written down: devices.
     pub entries: Vec<Entry>,
-    /// The window.
-    pub window: Window,
+    /// The window and the passes.
+    pub entrance: Entrance,
     /// Whether the global limit allows a new code after one was burnt.
     pub may_reissue: bool,
     /// What its conversations came to nothing for, in order.
@@ -65,7 +67,7 @@ impl LabHost {
         Self {
             attempts: 0,
             entries: Vec::new(),
-            window: Window::closed(),
+            entrance: Entrance::default(),
             may_reissue: false,
             failures: Vec::new(),
             changes: Vec::new(),
@@ -84,7 +86,12 @@ impl LabHost {
 
     /// Opens a window.
     pub fn open(&mut self, now: Tick) {
-        self.window = Window::open(now, true, &mut self.rng);
+        self.entrance.window = Window::open(now, true, &mut self.rng);
+    }
+
+    /// Makes a pass.
+    pub fn issue(&mut self, now: Tick) -> Option<(PassId, LinkSecret)> {
+        self.entrance.passes.issue(now, &mut self.rng)
     }
 
     /// Those that wait for a person.
@@ -133,14 +140,14 @@ impl LabHost {
         match state {
             None if matches!(message, ToHost::Resume(_)) => self.resumed(line, &message, &channel).map(Some),
             None => {
-                let (keys, window) = (self.keys.clone(), &self.window);
+                let (keys, entrance) = (self.keys.clone(), &self.entrance);
                 let (next, reply) =
-                    greet(&keys, "workstation", channel, message, window, now, &mut self.rng)?;
+                    greet(&keys, "workstation", channel, message, entrance, now, &mut self.rng)?;
                 self.talks.insert(line, State::Share(Box::new(next)));
                 Ok(Some(reply))
             }
             Some(State::Share(state)) => {
-                let consume = state.handle(message, &mut self.window, now)?;
+                let consume = state.handle(message, &mut self.entrance, now)?;
                 if consume.method() == PairingMethod::Code && self.life.goes_on() {
                     self.attempts += 1;
                 }
@@ -149,7 +156,7 @@ impl LabHost {
                 Ok(Some(reply))
             }
             Some(State::Confirm(state)) => {
-                let (confirmed, reply) = state.handle(message, &mut self.window, now)?;
+                let (confirmed, reply) = state.handle(message, &mut self.entrance, now)?;
                 self.waiting.push((line, confirmed));
                 self.talks.insert(line, State::Waits);
                 Ok(Some(reply))
@@ -185,7 +192,18 @@ impl LabHost {
     }
 
     pub(super) fn approve(&mut self, digits: &str, now: Tick) -> Option<(Line, Vec<Vec<u8>>)> {
-        let at = self.waiting.iter().position(|(_, waits)| waits.digits().matches(digits))?;
+        let asks = |waits: &Confirmed| waits.pass().is_none() && waits.digits().matches(digits);
+        let at = self.waiting.iter().position(|(_, waits)| asks(waits))?;
+        Some(self.grant(at, now))
+    }
+
+    /// Lets in one who came by a pass: whoever made it has said yes.
+    pub(super) fn let_pass(&mut self, now: Tick) -> Option<(Line, Vec<Vec<u8>>)> {
+        let at = self.waiting.iter().position(|(_, waits)| waits.pass().is_some())?;
+        Some(self.grant(at, now))
+    }
+
+    fn grant(&mut self, at: usize, now: Tick) -> (Line, Vec<Vec<u8>>) {
         let (line, confirmed) = self.waiting.remove(at);
         let grant = Grant {
             scopes: confirmed.requested_scopes().to_vec(),
@@ -203,7 +221,7 @@ impl LabHost {
             self.talks.insert(line, State::Granted);
         }
         let told = self.life.goes_on() && self.talks.contains_key(&line);
-        Some((line, told.then(|| provisional.grant().encode()).into_iter().collect()))
+        (line, told.then(|| provisional.grant().encode()).into_iter().collect())
     }
 
     pub(super) fn deny(&mut self) -> Vec<(Line, Vec<u8>)> {
@@ -227,7 +245,7 @@ impl LabHost {
 
     pub(super) fn hung_up(&mut self, line: Line, now: Tick) {
         if let Some(State::Confirm(state)) = self.talks.remove(&line) {
-            state.abandon(&mut self.window, now);
+            state.abandon(&mut self.entrance, now);
             self.settle(now);
         }
         // A device that waits for a person may come back.
@@ -236,11 +254,11 @@ impl LabHost {
     pub(super) fn kill(&mut self) {
         self.talks.clear();
         self.waiting.clear();
-        self.window = Window::closed();
+        self.entrance = Entrance::default();
     }
 
     fn settle(&mut self, now: Tick) {
-        match self.window.settle(now, self.may_reissue, &mut self.rng) {
+        match self.entrance.window.settle(now, self.may_reissue, &mut self.rng) {
             WindowChange::None => {}
             change => self.changes.push(change),
         }
@@ -249,7 +267,7 @@ impl LabHost {
     /// A device has sent something that is no message: whatever it was about is over.
     fn give_up(&mut self, line: Line, state: Option<State>, now: Tick) {
         if let Some(State::Confirm(state)) = state {
-            state.abandon(&mut self.window, now);
+            state.abandon(&mut self.entrance, now);
         }
         self.waiting.retain(|(waits, _)| *waits != line);
     }

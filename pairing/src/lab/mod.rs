@@ -204,16 +204,25 @@ impl Lab {
 
     /// The device of a line starts to pair, with the code of the first host.
     pub fn join_by_code(&mut self, line: Line) {
-        if let Some(code) = self.hosts[0].window.code(self.now).cloned() {
+        if let Some(code) = self.hosts[0].entrance.window.code(self.now).cloned() {
             self.join(line, Secret::Code(code));
         }
     }
 
     /// The device of a line starts to pair, with the link of the first host.
     pub fn join_by_link(&mut self, line: Line) {
-        if let Some(link) = self.hosts[0].window.link(self.now).cloned() {
+        if let Some(link) = self.hosts[0].entrance.window.link(self.now).cloned() {
             let host = self.hosts[0].keys().public().fingerprint();
             self.join(line, Secret::Link(link, host));
+        }
+    }
+
+    /// The device of a line starts to pair, with a pass that the first host makes for it.
+    pub fn join_by_pass(&mut self, line: Line) {
+        let now = self.now;
+        if let Some((_, secret)) = self.hosts[0].issue(now) {
+            let host = self.hosts[0].keys().public().fingerprint();
+            self.join(line, Secret::Link(secret, host));
         }
     }
 
@@ -252,6 +261,16 @@ impl Lab {
     /// A person at a host types digits.
     pub fn approve_with(&mut self, host: usize, digits: &str) -> bool {
         let Some((line, frames)) = self.hosts[host].approve(digits, self.now) else { return false };
+        self.granted(host, line, frames)
+    }
+
+    /// A host lets in a device that has proven a pass. False when none has.
+    pub fn let_pass(&mut self, host: usize) -> bool {
+        let Some((line, frames)) = self.hosts[host].let_pass(self.now) else { return false };
+        self.granted(host, line, frames)
+    }
+
+    fn granted(&mut self, host: usize, line: Line, frames: Vec<Vec<u8>>) -> bool {
         self.post(line, Side::Device, frames);
         if self.hosts[host].life.take_death() {
             self.kill(Side::Host, host);

@@ -23,7 +23,7 @@ pub enum OpenError {
     /// As many are open as may be; [`MuxEvent::CanOpen`] follows.
     #[error("too many requests are under way on this connection: wait until one has ended")]
     TooMany,
-    /// The peer broke the protocol, or all ids are used.
+    /// The peer broke the protocol, one side has closed it, or all ids are used.
     #[error("the connection has ended: connect again")]
     Ended,
 }
@@ -45,6 +45,14 @@ pub enum StreamError {
         /// Why.
         code: ResetCode,
     },
+}
+
+/// Whether one side has ended the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Close {
+    Open,
+    Ours { code: u32, sent: bool },
+    Theirs { code: u32, told: bool },
 }
 
 /// See the [module](super). Nothing here blocks, waits or fails but by the peer's fault.
@@ -71,6 +79,7 @@ pub struct Mux {
     /// The application waits for a slot.
     wants_slot: bool,
     error: Option<MuxError>,
+    close: Close,
 }
 
 impl Mux {
@@ -95,12 +104,43 @@ impl Mux {
             events: VecDeque::new(),
             wants_slot: false,
             error: None,
+            close: Close::Open,
         }
     }
 
     /// How the peer ended the connection.
     pub fn error(&self) -> Option<MuxError> {
         self.error
+    }
+
+    /// Whether nothing more can be done with it: the peer broke the protocol, or one side has closed it.
+    pub fn is_over(&self) -> bool {
+        self.error.is_some() || self.close != Close::Open
+    }
+
+    /// Ends the connection and says why; the next message of [`Mux::poll_transmit`] is the last. Every stream is gone at
+    /// once, with what is unsent and unread, and what the peer still sends is not looked at. After a [`MuxError`] the
+    /// peer can be told so in this way; a second call does nothing.
+    pub fn close(&mut self, code: u32) {
+        if self.close == Close::Open {
+            self.end(self.error, Close::Ours { code, sent: false });
+        }
+    }
+
+    /// Whatever was held is of no use to anybody any more.
+    fn end(&mut self, error: Option<MuxError>, close: Close) {
+        *self = Self { error, close, ..Self::new(self.role, self.limits) };
+    }
+
+    /// The frame that ends the connection, once.
+    pub(super) fn take_close(&mut self) -> Option<Frame<'static>> {
+        match &mut self.close {
+            Close::Ours { code, sent } if !*sent => {
+                *sent = true;
+                Some(Frame::Close { code: *code })
+            }
+            _ => None,
+        }
     }
 
     /// Bytes of data held, in both directions; never more than [`Limits::max_buffered`].
@@ -113,7 +153,7 @@ impl Mux {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(&mut self, class: Class) -> Result<StreamId, OpenError> {
-        let id = self.next_ours.filter(|_| self.error.is_none()).ok_or(OpenError::Ended)?;
+        let id = self.next_ours.filter(|_| !self.is_over()).ok_or(OpenError::Ended)?;
         if !self.can_open() {
             self.wants_slot = true;
             return Err(OpenError::TooMany);
@@ -146,6 +186,17 @@ impl Mux {
         self.with(stream, Stream::finish)
     }
 
+    /// Whether a stream has something, be it its end, that was not read.
+    pub fn has_unread(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_some_and(Stream::has_unread)
+    }
+
+    /// Whether everything written to a stream that was finished is in messages, its end included. Also when the stream is
+    /// gone.
+    pub fn is_sent(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_none_or(Stream::is_sent)
+    }
+
     /// Ends both directions at once; what is unsent and unread is dropped. The way to be rid of a stream that nobody
     /// will read to its end.
     ///
@@ -173,9 +224,12 @@ impl Mux {
         done
     }
 
-    /// The next thing that happened. Nothing follows the error that [`Mux::feed`] gave.
+    /// The next thing that happened. Nothing follows the error that [`Mux::feed`] gave, nor a close.
     pub fn poll_event(&mut self) -> Option<MuxEvent> {
-        if self.wants_slot && self.error.is_none() && self.can_open() {
+        if let Close::Theirs { code, told } = &mut self.close {
+            return (!std::mem::replace(told, true)).then_some(MuxEvent::Closed(*code));
+        }
+        if self.wants_slot && self.can_open() {
             self.wants_slot = false;
             return Some(MuxEvent::CanOpen);
         }
@@ -191,19 +245,21 @@ impl Mux {
         None
     }
 
-    /// Takes in a message of the peer. Nothing needs to be answered at once; [`Mux::poll_transmit`] has what is due.
+    /// Takes in a message of the peer. Nothing needs to be answered at once; [`Mux::poll_transmit`] has what is due. Once
+    /// either side has closed the connection, messages are passed over.
     ///
     /// # Errors
     /// When the peer breaks the protocol. The connection is over then: every stream is gone, and this gives the same
     /// error for ever.
     pub fn feed(&mut self, message: &[u8]) -> Result<(), MuxError> {
-        if let Some(error) = self.error {
-            return Err(error);
+        match (self.error, self.close) {
+            (Some(error), _) => Err(error),
+            (None, Close::Open) => {
+                self.take_in(message).inspect_err(|error| self.end(Some(*error), Close::Open))
+            }
+            // What crossed our last word, or follows the peer's.
+            (None, _) => Ok(()),
         }
-        self.take_in(message).inspect_err(|error| {
-            // Whatever was held is of no use to anybody any more.
-            *self = Self { error: Some(*error), ..Self::new(self.role, self.limits) };
-        })
     }
 
     fn take_in(&mut self, message: &[u8]) -> Result<(), MuxError> {
@@ -214,7 +270,7 @@ impl Mux {
             return Err(MuxError::TooLong(message.len()));
         }
         let mut rest = message;
-        while !rest.is_empty() {
+        while !rest.is_empty() && self.close == Close::Open {
             self.on_frame(Frame::take(&mut rest)?)?;
         }
         Ok(())
@@ -224,6 +280,10 @@ impl Mux {
         let id = match frame {
             Frame::Open { stream, class } => return self.on_open(stream, class),
             Frame::Slots { streams } => return self.on_slots(streams),
+            Frame::Close { code } => {
+                self.end(None, Close::Theirs { code, told: false });
+                return Ok(());
+            }
             Frame::Data { stream, .. }
             | Frame::Finish { stream }
             | Frame::Reset { stream, .. }
@@ -243,7 +303,7 @@ impl Mux {
             Frame::Finish { .. } => stream.on_finish()?,
             Frame::Reset { code, .. } => stream.on_reset(code),
             Frame::Credit { bytes, .. } => stream.on_credit(bytes)?,
-            Frame::Open { .. } | Frame::Slots { .. } => {}
+            Frame::Open { .. } | Frame::Slots { .. } | Frame::Close { .. } => {}
         }
         self.settle(id);
         Ok(())

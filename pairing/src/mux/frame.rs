@@ -4,6 +4,7 @@
 //! 1 open    stream u32, class u8        4 reset   stream u32, code u32
 //! 2 data    stream u32, length u16, …   5 credit  stream u32, bytes u32
 //! 3 finish  stream u32                  6 slots   streams u32
+//!                                       7 close   code u32
 //! ```
 
 use super::{Class, MAX_DATA_BYTES, MuxError, ResetCode, StreamId};
@@ -56,6 +57,11 @@ pub enum Frame<'a> {
         /// How many more; not none.
         streams: u32,
     },
+    /// The connection ends; whatever follows is not looked at.
+    Close {
+        /// Why; the meaning is the application's.
+        code: u32,
+    },
 }
 
 impl<'a> Frame<'a> {
@@ -81,9 +87,20 @@ impl<'a> Frame<'a> {
             4 => Frame::Reset { stream: stream(rest)?, code: ResetCode(number(rest)?) },
             5 => Frame::Credit { stream: stream(rest)?, bytes: some(number(rest)?)? },
             6 => Frame::Slots { streams: some(number(rest)?)? },
+            7 => Frame::Close { code: number(rest)? },
             kind => return Err(MuxError::Kind(kind)),
         };
         Ok(frame)
+    }
+
+    /// The code of a message that is one [`Frame::Close`] and nothing else, as [`Mux::close`](super::Mux::close) makes it:
+    /// for those who let what came before be read first.
+    pub fn only_close(message: &[u8]) -> Option<u32> {
+        let mut rest = message;
+        match Frame::take(&mut rest) {
+            Ok(Frame::Close { code }) if rest.is_empty() => Some(code),
+            _ => None,
+        }
     }
 
     /// Appends the frame to a message.
@@ -119,6 +136,10 @@ impl<'a> Frame<'a> {
             Frame::Slots { streams } => {
                 message.push(6);
                 message.extend_from_slice(&streams.to_be_bytes());
+            }
+            Frame::Close { code } => {
+                message.push(7);
+                message.extend_from_slice(&code.to_be_bytes());
             }
         }
     }

@@ -12,6 +12,8 @@
 //! * **Ends.** A stream ends when both sides have finished it, or by a reset from either, which ends both directions and
 //!   is answered by one. Frames that cross a reset are dropped; every other breach of the protocol is a [`MuxError`] and
 //!   ends the connection.
+//! * **Close.** Either side may end the connection and say why ([`Mux::close`]). That is the last thing it says, and
+//!   everything that was not read by then is dropped, on both sides.
 //!
 //! The channel below has to be reliable and ordered, and its user polls [`Mux::poll_transmit`] only when it can take a
 //! message: whatever waits below is out of reach of the priorities here. There is no clock; keep-alive is the carrier's.
@@ -89,7 +91,7 @@ impl Limits {
     pub const PAIRED: Self = Self { streams: 32, window: 256 * 1024 };
 
     /// Streams each side may have open at a time, of those it has opened itself.
-    pub fn streams(self) -> u32 {
+    pub const fn streams(self) -> u32 {
         self.streams
     }
 
@@ -132,6 +134,9 @@ pub enum MuxEvent {
     },
     /// After [`OpenError::TooMany`]: there is room for another stream.
     CanOpen,
+    /// The peer has ended the connection; why is the application's meaning. The last event: every stream is gone, with
+    /// everything unread and unsent.
+    Closed(u32),
 }
 
 /// How the peer broke the protocol. The connection is over.

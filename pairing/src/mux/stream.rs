@@ -127,6 +127,17 @@ impl Stream {
         self.outgoing.buffer.len() + self.incoming.buffer.len()
     }
 
+    /// Whether there is something to read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.reset == Reset::None
+            && (!self.incoming.buffer.is_empty() || self.incoming.end == IncomingEnd::Received)
+    }
+
+    /// Whether this side's end is in a message.
+    pub(super) fn is_sent(&self) -> bool {
+        self.outgoing.end == OutgoingEnd::Sent
+    }
+
     /// Whether nothing is left to be said to anybody.
     pub(super) fn is_gone(&self) -> bool {
         match self.reset {

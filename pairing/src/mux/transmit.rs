@@ -16,6 +16,10 @@ impl Mux {
     /// only when the channel can take a message, and what it gives has to be sent.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         let mut message = Vec::new();
+        if let Some(close) = self.take_close() {
+            close.put(&mut message);
+        }
+        // Where there was one, no stream is left.
         self.put_control(&mut message);
         self.put_interactive(&mut message);
         self.put_bulk(&mut message);

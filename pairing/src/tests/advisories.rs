@@ -10,7 +10,7 @@ fn answer_to(carrier: Carrier, change: impl FnOnce(&mut ConfirmA)) -> (ToDevice,
     let own = keys(20);
     let mut lab = Lab::new(5).over(carrier);
     let line = lab.attack(&own, 0);
-    let shared = lab.hosts[0].window.shared(false, lab.now).unwrap();
+    let shared = lab.hosts[0].entrance.window.shared(false, lab.now).unwrap();
     let peer = carrier.key_of(&lab.hosts[0].keys().public());
     let channel = Channel { peer, ..lab.channel(line, Side::Host).unwrap() };
     let mut device = ForgedDevice::new(own.clone(), own.public(), channel);
@@ -90,7 +90,7 @@ fn kde_connect_cve_2025_66270_an_identity_is_proven_by_both_its_keys() {
         for claimed in [victim, half_of(&own, &victim, carrier)] {
             lab.hosts[0].open(lab.now);
             let line = lab.attack(&own, 0);
-            let shared = lab.hosts[0].window.shared(false, lab.now).unwrap();
+            let shared = lab.hosts[0].entrance.window.shared(false, lab.now).unwrap();
             let peer = carrier.key_of(&lab.hosts[0].keys().public());
             let channel = Channel { peer, ..lab.channel(line, Side::Host).unwrap() };
             let mut device = ForgedDevice::new(own.clone(), claimed, channel);
@@ -113,7 +113,7 @@ fn kde_connect_cve_2025_32898_the_comparison_string_holds_secret_and_committed_p
         lab.devices[0].digits().unwrap().to_string()
     };
     let shown: std::collections::BTreeSet<_> =
-        (0..12).map(|seed| digits(seed, Carrier::Quic, PairingMethod::Code)).collect();
+        (0..12).map(|seed| digits(seed, Carrier::Quic, Way::Code)).collect();
     assert!(shown.len() >= 11, "digits repeat: {shown:?}");
     let refused = forged_host(Carrier::Quic, &keys(20), keys(20).public(), Deviation::Nonce).unwrap_err();
     assert_eq!(refused, Abort::BadCommitment);
@@ -161,7 +161,7 @@ fn localsend_cve_2025_54792_the_first_to_answer_is_not_believed() {
         let mut lab = Lab::new(99).over(carrier);
         let other = lab.add_host();
         lab.hosts[other].open(lab.now);
-        for method in METHODS {
+        for method in WAYS {
             let line = lab.connect(0, other);
             join(&mut lab, line, method);
             lab.run();
@@ -212,8 +212,8 @@ fn croc_cve_2021_31603_no_point_of_the_peers_choice_weakens_the_exchange() {
 #[test]
 fn croc_cve_2023_43617_no_message_holds_a_part_of_the_code() {
     let lab = Lab::new(101);
-    let code = lab.hosts[0].window.code(lab.now).unwrap().reveal();
-    let tape = recorded(101, Carrier::Quic, PairingMethod::Code);
+    let code = lab.hosts[0].entrance.window.code(lab.now).unwrap().reveal();
+    let tape = recorded(101, Carrier::Quic, Way::Code);
     for part in code.split('-') {
         for message in &tape {
             assert!(!message.frame.windows(part.len()).any(|window| window == part.as_bytes()));
@@ -266,7 +266,7 @@ fn bluetooth_cve_2020_10135_proofs_are_bound_to_role_and_version() {
 #[test]
 fn ghsa_7h7g_x2px_94hj_what_the_qr_code_holds_is_worthless_afterwards() {
     let mut lab = Lab::new(103);
-    let link = lab.hosts[0].window.link(lab.now).cloned().unwrap();
+    let link = lab.hosts[0].entrance.window.link(lab.now).cloned().unwrap();
     let host = lab.hosts[0].keys().public().fingerprint();
     let line = lab.connect(0, 0);
     lab.join_by_link(line);
@@ -294,9 +294,11 @@ fn cve_2026_26327_where_the_host_is_said_to_be_does_not_say_who_it_is() {
     let mut lab = Lab::new(104);
     let other = lab.add_host();
     // It has even learnt the link's secret.
-    let (link, meant) =
-        (lab.hosts[0].window.link(lab.now).cloned().unwrap(), lab.hosts[0].keys().public().fingerprint());
-    lab.hosts[other].window = crate::window::Window::open(lab.now, true, &mut SeededRng::new(3));
+    let (link, meant) = (
+        lab.hosts[0].entrance.window.link(lab.now).cloned().unwrap(),
+        lab.hosts[0].keys().public().fingerprint(),
+    );
+    lab.hosts[other].entrance.window = crate::window::Window::open(lab.now, true, &mut SeededRng::new(3));
     let own = lab.hosts[other].keys().clone();
     let (near, _) = lab.connect_through(0, &own, 0);
     lab.join(near, Secret::Link(link, meant));

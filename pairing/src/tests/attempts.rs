@@ -14,10 +14,10 @@ fn shares_sent(lab: &Lab) -> usize {
 fn siege(seed: u64, attackers: u64, may_reissue: bool) -> Lab {
     let mut lab = Lab::new(31);
     lab.hosts[0].may_reissue = may_reissue;
-    let besieged = lab.hosts[0].window.code(lab.now).cloned();
+    let besieged = lab.hosts[0].entrance.window.code(lab.now).cloned();
     let mut order = SeededRng::new(seed);
     let mut shares = 0;
-    while lab.hosts[0].window.code(lab.now) == besieged.as_ref() {
+    while lab.hosts[0].entrance.window.code(lab.now) == besieged.as_ref() {
         for number in 0..attackers {
             let device = lab.add_device();
             let line = lab.connect(device, 0);
@@ -35,7 +35,7 @@ fn siege(seed: u64, attackers: u64, may_reissue: bool) -> Lab {
                 lab.hosts[0].attempts, shares,
                 "an attempt is written down for every share that leaves"
             );
-            assert!(lab.hosts[0].window.attempts_left() <= ATTEMPTS);
+            assert!(lab.hosts[0].entrance.window.attempts_left() <= ATTEMPTS);
         }
     }
     assert_nobody_asks(&lab);
@@ -48,7 +48,7 @@ fn a_hundred_interleaved_attackers_get_exactly_the_attempts_there_are() {
         let lab = siege(seed, 100, false);
         assert_eq!(lab.hosts[0].attempts, ATTEMPTS);
         assert_eq!(lab.hosts[0].changes, [WindowChange::Burnt]);
-        assert_eq!(lab.hosts[0].window.refusal(lab.now), Abort::Burnt);
+        assert_eq!(lab.hosts[0].entrance.window.refusal(lab.now), Abort::Burnt);
         let wrong = lab.hosts[0].failures.iter().filter(|why| **why == Abort::WrongSecret).count();
         assert_eq!(wrong, usize::try_from(ATTEMPTS).unwrap());
         let others = [Abort::WrongSecret, Abort::Busy, Abort::Burnt];
@@ -60,7 +60,7 @@ fn a_hundred_interleaved_attackers_get_exactly_the_attempts_there_are() {
 fn reissued_codes_have_their_own_attempts_up_to_the_windows_end() {
     // Those who began under a burnt code do not get at the next one, so each code needs new attackers.
     let mut lab = siege(3, 20, true);
-    while lab.hosts[0].window.code(lab.now).is_some() {
+    while lab.hosts[0].entrance.window.code(lab.now).is_some() {
         let device = lab.add_device();
         let line = lab.connect(device, 0);
         let secret = wrong_code(&lab, 1);
@@ -71,7 +71,7 @@ fn reissued_codes_have_their_own_attempts_up_to_the_windows_end() {
     let reissued = lab.hosts[0].changes.iter().filter(|it| **it == WindowChange::Reissued).count();
     assert_eq!(u32::try_from(reissued).unwrap(), CODES - 1);
     assert_eq!(lab.hosts[0].changes.last(), Some(&WindowChange::Burnt));
-    assert!(lab.hosts[0].window.was_guessed_at());
+    assert!(lab.hosts[0].entrance.window.was_guessed_at());
     // The link is not a matter of guesses.
     let line = lab.connect(0, 0);
     lab.join_by_link(line);
@@ -92,7 +92,7 @@ fn attackers_who_hang_up_after_the_share_lose_their_attempt() {
         while shares_sent(&lab) == 0 {
             assert!(lab.step());
         }
-        assert_eq!(lab.hosts[0].window.attempts_left(), ATTEMPTS - 1 - number);
+        assert_eq!(lab.hosts[0].entrance.window.attempts_left(), ATTEMPTS - 1 - number);
         lab.hang_up(line);
     }
     assert_eq!(lab.hosts[0].attempts, ATTEMPTS);
@@ -114,7 +114,7 @@ fn shares_that_no_honest_device_sends_and_frames_that_are_none_cost_nothing() {
         lab.run();
         assert_eq!(lab.devices[0].ended, Some(Abort::BadShare));
     }
-    assert_eq!((lab.hosts[0].attempts, lab.hosts[0].window.attempts_left()), (0, ATTEMPTS));
+    assert_eq!((lab.hosts[0].attempts, lab.hosts[0].entrance.window.attempts_left()), (0, ATTEMPTS));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_device_that_gives_up_frees_the_slot_and_not_the_attempt() {
     lab.intercept();
     lab.post(line, Side::Host, vec![ToHost::Abort(Abort::Timeout).encode()]);
     lab.run();
-    assert_eq!(lab.hosts[0].window.attempts_left(), ATTEMPTS - 1);
+    assert_eq!(lab.hosts[0].entrance.window.attempts_left(), ATTEMPTS - 1);
     // Free at once, not after three seconds.
     let line = lab.connect(0, 0);
     lab.join_by_code(line);
@@ -142,7 +142,7 @@ fn a_link_is_good_for_one_device() {
     let mut lab = Lab::new(35);
     let second = lab.add_device();
     let third = lab.add_device();
-    let link = lab.hosts[0].window.link(lab.now).cloned().unwrap();
+    let link = lab.hosts[0].entrance.window.link(lab.now).cloned().unwrap();
     let host = lab.hosts[0].keys().public().fingerprint();
     let lines = [lab.connect(0, 0), lab.connect(second, 0)];
     for line in lines {

@@ -5,7 +5,7 @@ use crate::lab::PROVISIONAL;
 
 /// One life after another: the pairing, a kill at a step, the person, one reconnect, the person again.
 /// `None` when the side has no such step.
-fn one_life(carrier: Carrier, method: PairingMethod, side: Side, step: u32, answers: Answers) -> Option<Lab> {
+fn one_life(carrier: Carrier, method: Way, side: Side, step: u32, answers: Answers) -> Option<Lab> {
     let mut lab = Lab::new(51).over(carrier);
     let line = lab.connect(0, 0);
     lab.kill_at(side, 0, step);
@@ -30,13 +30,16 @@ enum Answers {
 }
 
 /// A person approves what the device shows; after a link also without looking.
-fn answer(lab: &mut Lab, method: PairingMethod, answers: Answers) {
+fn answer(lab: &mut Lab, method: Way, answers: Answers) {
     match (answers, method) {
         (Answers::No, _) => lab.deny(0),
-        (Answers::Yes, PairingMethod::Code) => {
+        (Answers::Yes, Way::Code) => {
             lab.approve(0, 0);
         }
-        (Answers::Yes, PairingMethod::Link) => {
+        (Answers::Yes, Way::Pass) => {
+            lab.let_pass(0);
+        }
+        (Answers::Yes, Way::Link) => {
             let digits = lab.hosts[0].waiting().next().map(|asks| asks.digits().to_string());
             digits.map(|digits| lab.approve_with(0, &digits));
         }

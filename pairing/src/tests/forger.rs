@@ -200,7 +200,7 @@ fn an_honest_player_gets_through_so_the_others_fail_for_what_they_do() {
         assert_eq!(*pending.host(), own.public());
         let mut lab = Lab::new(5).over(carrier);
         let line = lab.attack(&own, 0);
-        let shared = lab.hosts[0].window.shared(false, lab.now).unwrap();
+        let shared = lab.hosts[0].entrance.window.shared(false, lab.now).unwrap();
         // The forger's end of the channel sees the host's key.
         let channel = Channel {
             peer: carrier.key_of(&lab.hosts[0].keys().public()),
@@ -234,7 +234,7 @@ fn a_claimed_key_has_to_be_owned() {
         assert_eq!(forged_host(carrier, &own, claimed, Deviation::None).unwrap_err(), Abort::BadProof);
         let mut lab = Lab::new(5).over(carrier);
         let line = lab.attack(&own, 0);
-        let shared = lab.hosts[0].window.shared(false, lab.now).unwrap();
+        let shared = lab.hosts[0].entrance.window.shared(false, lab.now).unwrap();
         let channel = Channel {
             peer: carrier.key_of(&lab.hosts[0].keys().public()),
             ..lab.channel(line, Side::Host).unwrap()
@@ -286,7 +286,7 @@ fn keys_of_small_order_are_refused_as_the_channels_own() {
         let host = &lab.hosts[0];
         let mut rng = SeededRng::new(1);
         let refused =
-            crate::host::greet(host.keys(), "host", channel, hello, &host.window, lab.now, &mut rng);
+            crate::host::greet(host.keys(), "host", channel, hello, &host.entrance, lab.now, &mut rng);
         assert_eq!(refused.unwrap_err(), Abort::BadProof, "{carrier:?}");
 
         let secret = Secret::Code(PairingCode::parse("K7QX92MD").unwrap());
@@ -312,7 +312,7 @@ fn one_time_keys_of_small_order_are_refused_by_both_sides() {
     let own = keys(20);
     let mut lab = Lab::new(5);
     let line = lab.attack(&own, 0);
-    let shared = lab.hosts[0].window.shared(false, lab.now).unwrap();
+    let shared = lab.hosts[0].entrance.window.shared(false, lab.now).unwrap();
     let channel = Channel {
         peer: Carrier::Quic.key_of(&lab.hosts[0].keys().public()),
         ..lab.channel(line, Side::Host).unwrap()

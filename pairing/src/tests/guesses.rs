@@ -41,7 +41,7 @@ fn a_million_attempts_at_one_window_are_a_dozen() {
     let mut lab = Lab::new(72);
     let now = lab.now;
     let mut rng = SeededRng::new(73);
-    let window = &mut lab.hosts[0].window;
+    let window = &mut lab.hosts[0].entrance.window;
     let mut made = 0;
     for number in 0..1_000_000_u128 {
         let sid = Sid(number.to_be_bytes());
@@ -62,7 +62,7 @@ fn some_hundred_wrong_codes_played_to_the_end_pair_nobody() {
         let mut lab = Lab::new(74).over(carrier);
         for guess in 0..guesses / 2 {
             // A window for every three: this is not about the limits.
-            if lab.hosts[0].window.code(lab.now).is_none() {
+            if lab.hosts[0].entrance.window.code(lab.now).is_none() {
                 lab.hosts[0].open(lab.now);
             }
             let line = lab.connect(0, 0);
@@ -80,7 +80,7 @@ fn some_hundred_wrong_codes_played_to_the_end_pair_nobody() {
 #[test]
 fn a_code_that_is_nearly_right_is_wrong() {
     let lab = Lab::new(75);
-    let right = lab.hosts[0].window.code(lab.now).unwrap().reveal().replace('-', "");
+    let right = lab.hosts[0].entrance.window.code(lab.now).unwrap().reveal().replace('-', "");
     for at in 0..right.len() {
         let mut near = right.clone().into_bytes();
         near[at] = if near[at] == b'0' { b'1' } else { b'0' };

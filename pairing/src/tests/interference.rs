@@ -8,7 +8,7 @@ use crate::message::{Hello, Offer, ToDevice, ToHost};
 use crate::window::SLOT;
 
 /// Plays an attack on a line between a device and a host who mean each other.
-fn on_the_way(method: PairingMethod, change: impl FnMut(InFlight) -> Vec<InFlight> + 'static) -> Lab {
+fn on_the_way(method: Way, change: impl FnMut(InFlight) -> Vec<InFlight> + 'static) -> Lab {
     let mut lab = Lab::new(21).with_adversary(change);
     let line = lab.connect(0, 0);
     join(&mut lab, line, method);
@@ -46,7 +46,7 @@ fn change_offer(mut change: impl FnMut(&mut Offer)) -> impl FnMut(InFlight) -> V
 fn reflection_of_the_share() {
     // The device's own point comes back, as it is and with the side mended.
     for mend in [false, true] {
-        let lab = on_the_way(PairingMethod::Code, move |message| match message.to_host() {
+        let lab = on_the_way(Way::Code, move |message| match message.to_host() {
             Some(ToHost::ShareA(mut share)) => {
                 if mend {
                     share.share[0] = b'B';
@@ -64,7 +64,7 @@ fn reflection_of_the_share() {
 
 #[test]
 fn reflection_of_the_proofs() {
-    let lab = on_the_way(PairingMethod::Code, |message| match message.to_host() {
+    let lab = on_the_way(Way::Code, |message| match message.to_host() {
         Some(ToHost::ConfirmA(confirm)) => {
             let back = crate::message::ConfirmB {
                 confirmation: confirm.confirmation,
@@ -114,7 +114,7 @@ fn reflection_of_a_whole_side() {
 /// Carries every message between its two channels, after a change.
 fn relayed(
     carrier: Carrier,
-    method: PairingMethod,
+    method: Way,
     mut change: impl FnMut(InFlight, &crate::PublicIdentity) -> InFlight + 'static,
 ) -> Lab {
     let adversary = keys(40);
@@ -147,7 +147,7 @@ fn relay_of_unchanged_messages() {
 #[test]
 fn relay_with_the_keys_replaced_fails_by_the_channels() {
     for carrier in CARRIERS {
-        let lab = relayed(carrier, PairingMethod::Code, |message, own| {
+        let lab = relayed(carrier, Way::Code, |message, own| {
             let hello = |mut hello: Hello| {
                 hello.device = *own;
                 ToHost::Hello(hello).encode()
@@ -171,7 +171,7 @@ fn relay_with_the_keys_replaced_fails_by_the_channels() {
 #[test]
 fn relay_of_a_link_fails_at_the_first_message() {
     for carrier in CARRIERS {
-        let lab = relayed(carrier, PairingMethod::Link, |message, own| match message.to_host() {
+        let lab = relayed(carrier, Way::Link, |message, own| match message.to_host() {
             Some(ToHost::Hello(mut hello)) => {
                 hello.device = *own;
                 InFlight { frame: ToHost::Hello(hello).encode(), ..message }
@@ -215,20 +215,20 @@ fn relay_to_another_host() {
 #[test]
 fn downgrade_of_the_offered_versions() {
     // A message of the channel is changed, which the channel forbids: the transcript finds it all the same.
-    let lab = on_the_way(PairingMethod::Code, change_hello(|hello| hello.versions.push(0)));
+    let lab = on_the_way(Way::Code, change_hello(|hello| hello.versions.push(0)));
     assert_eq!(ends(&lab).1, Some(Abort::WrongSecret));
-    let lab = on_the_way(PairingMethod::Link, change_hello(|hello| hello.versions.push(0)));
+    let lab = on_the_way(Way::Link, change_hello(|hello| hello.versions.push(0)));
     assert_eq!(ends(&lab).1, Some(Abort::WrongSecret));
-    let lab = on_the_way(PairingMethod::Code, change_hello(|hello| hello.versions = vec![0]));
+    let lab = on_the_way(Way::Code, change_hello(|hello| hello.versions = vec![0]));
     assert_eq!(ends(&lab).1, Some(Abort::Version));
-    let lab = on_the_way(PairingMethod::Code, change_offer(|offer| offer.version = 0));
+    let lab = on_the_way(Way::Code, change_offer(|offer| offer.version = 0));
     assert_eq!(ends(&lab).0, Some(Abort::Version));
 }
 
 #[test]
 fn downgrade_from_link_to_code() {
     // Without its MAC a link's Hello is one of a code, and the secrets differ.
-    let lab = on_the_way(PairingMethod::Link, change_hello(|hello| hello.link_mac = None));
+    let lab = on_the_way(Way::Link, change_hello(|hello| hello.link_mac = None));
     assert_eq!(ends(&lab).1, Some(Abort::WrongSecret));
 }
 
@@ -243,7 +243,7 @@ fn every_word_of_the_first_messages_counts() {
         |hello| hello.versions.push(7),
     ];
     for (at, change) in hello.into_iter().enumerate() {
-        let lab = on_the_way(PairingMethod::Code, change_hello(change));
+        let lab = on_the_way(Way::Code, change_hello(change));
         assert_eq!(ends(&lab).1, Some(Abort::WrongSecret), "{at}");
     }
     let offer: [Change<Offer>; 4] = [
@@ -253,11 +253,11 @@ fn every_word_of_the_first_messages_counts() {
         |offer| offer.commitment[0] ^= 1,
     ];
     for (at, change) in offer.into_iter().enumerate() {
-        let lab = on_the_way(PairingMethod::Code, change_offer(change));
+        let lab = on_the_way(Way::Code, change_offer(change));
         assert_eq!(ends(&lab).1, Some(Abort::WrongSecret), "{at}");
     }
     // The nonce that the digits come from, and each proof.
-    let lab = on_the_way(PairingMethod::Code, |mut message| {
+    let lab = on_the_way(Way::Code, |mut message| {
         if let Some(ToHost::ShareA(mut share)) = message.to_host() {
             share.nonce[0] ^= 1;
             message.frame = ToHost::ShareA(share).encode();
@@ -374,7 +374,7 @@ fn the_first_message_of_a_link_is_good_in_its_channel_alone() {
 #[test]
 fn everything_said_twice_pairs_nobody_twice() {
     // The second copy is out of order: the conversation ends. A person must not be asked twice about one device.
-    for method in METHODS {
+    for method in WAYS {
         let lab = on_the_way(method, |message| vec![message.clone(), message]);
         assert_nobody_asks(&lab);
         assert!(lab.hosts[0].failures.contains(&Abort::OutOfOrder));
@@ -456,16 +456,16 @@ fn forged_link_hellos_burn_neither_link_nor_code() {
         let answer = device.ask(&mut lab, line, device.hello());
         assert_eq!(answer, ToDevice::Abort(Abort::WrongSecret));
     }
-    assert_eq!((lab.hosts[0].attempts, lab.hosts[0].window.attempts_left()), (0, 3));
+    assert_eq!((lab.hosts[0].attempts, lab.hosts[0].entrance.window.attempts_left()), (0, 3));
     assert!(lab.hosts[0].changes.is_empty());
-    for method in METHODS {
+    for method in WAYS {
         // Either still works; the second in a window of its own.
         lab.hosts[0].open(lab.now);
         let device = lab.add_device();
         let line = lab.connect(device, 0);
         join(&mut lab, line, method);
         lab.run();
-        assert!(lab.approve(0, device), "{method:?}");
+        assert!(let_in(&mut lab, device, method), "{method:?}");
         lab.run();
         assert!(lab.agree(device, 0) && lab.devices[device].is_paired());
     }
@@ -479,7 +479,7 @@ fn a_link_of_another_host_is_refused_by_the_device() {
         lab.hosts[other].open(lab.now);
         // Steered to another host, as by a spoofed announcement.
         let line = lab.connect(0, other);
-        let link = lab.hosts[other].window.link(lab.now).cloned().unwrap();
+        let link = lab.hosts[other].entrance.window.link(lab.now).cloned().unwrap();
         let meant = lab.hosts[0].keys().public().fingerprint();
         lab.join(line, Secret::Link(link, meant));
         lab.run();
@@ -500,7 +500,7 @@ fn the_comparison_string_cannot_be_ground() {
         assert_eq!(refused, Abort::BadCommitment);
     }
     // … and a device says its nonce before it learns anything about the host's: not even the share.
-    let tape = recorded(29, Carrier::Quic, PairingMethod::Code);
+    let tape = recorded(29, Carrier::Quic, Way::Code);
     let position = |wanted: fn(&InFlight) -> bool| tape.iter().position(wanted).unwrap();
     let device_fixed = position(|message| matches!(message.to_host(), Some(ToHost::ShareA(_))));
     let host_share = position(|message| matches!(message.to_device(), Some(ToDevice::ShareB(_))));

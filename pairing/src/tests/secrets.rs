@@ -28,10 +28,13 @@ fn no_state_no_record_and_no_window_shows_a_secret() {
     for (carrier, method) in ways() {
         let mut lab = Lab::new(95).over(carrier);
         let mut secrets = vec![
-            lab.hosts[0].window.code(lab.now).unwrap().as_bytes().to_vec(),
-            lab.hosts[0].window.code(lab.now).unwrap().reveal().into_bytes(),
-            lab.hosts[0].window.link(lab.now).unwrap().0.to_vec(),
+            lab.hosts[0].entrance.window.code(lab.now).unwrap().as_bytes().to_vec(),
+            lab.hosts[0].entrance.window.code(lab.now).unwrap().reveal().into_bytes(),
+            lab.hosts[0].entrance.window.link(lab.now).unwrap().0.to_vec(),
         ];
+        let now = lab.now;
+        let (_, pass) = lab.hosts[0].issue(now).unwrap();
+        secrets.push(pass.0.to_vec());
         for keys in [lab.hosts[0].keys(), lab.devices[0].keys()] {
             secrets.push(keys.signing_seed().to_vec());
             secrets.push(keys.agreement_secret().to_vec());
@@ -57,7 +60,7 @@ fn no_state_no_record_and_no_window_shows_a_secret() {
         };
         let provisional: Provisional = asks.approve(&grant, &mut SeededRng::new(1));
         shown.extend([both(&pending), both(&provisional), both(&provisional.grant())]);
-        let code = lab.hosts[0].window.code(lab.now).cloned();
+        let code = lab.hosts[0].entrance.window.code(lab.now).cloned();
         shown.push(both(&code));
         for text in shown {
             assert_hides(&text, &secrets);
@@ -94,7 +97,7 @@ fn nothing_said_before_the_proofs_tells_a_guess_from_the_code() {
         }
         said
     };
-    let right = said(|lab| Secret::Code(lab.hosts[0].window.code(lab.now).cloned().unwrap()));
+    let right = said(|lab| Secret::Code(lab.hosts[0].entrance.window.code(lab.now).cloned().unwrap()));
     let wrong = said(|lab| wrong_code(lab, 1));
     // Hello and offer are the same to the byte; share and proofs have the same form.
     assert!(matches!(right[0].0, Some(ToHost::Hello(_))) && matches!(right[1].1, Some(ToDevice::Offer(_))));

@@ -134,7 +134,7 @@ fn a_slot_can_be_released_by_its_holder_alone() {
 /// Begun in the last moment: its three seconds run beyond the end, and not a moment longer.
 #[test]
 fn nothing_succeeds_later_than_a_slot_after_the_end() {
-    for method in METHODS {
+    for method in [Way::Code, Way::Link] {
         for (late, expected) in [(SLOT - MILLI - MILLI, None), (SLOT - MILLI, Some(Abort::Expired))] {
             let mut lab = Lab::new(83);
             lab.advance(WINDOW - MILLI);
@@ -154,7 +154,7 @@ fn nothing_succeeds_later_than_a_slot_after_the_end() {
 
 #[test]
 fn a_window_that_is_closed_or_opened_anew_ends_what_is_under_way() {
-    for method in METHODS {
+    for method in [Way::Code, Way::Link] {
         for reopened in [false, true] {
             let mut lab = Lab::new(84);
             let line = lab.connect(0, 0);
@@ -165,13 +165,13 @@ fn a_window_that_is_closed_or_opened_anew_ends_what_is_under_way() {
             if reopened {
                 lab.hosts[0].open(lab.now);
             } else {
-                lab.hosts[0].window.close();
+                lab.hosts[0].entrance.window.close();
             }
             lab.run();
             let expected = match (reopened, method) {
                 (false, _) => Abort::NotOpen,
-                (true, PairingMethod::Code) => Abort::Timeout,
-                (true, PairingMethod::Link) => Abort::Expired,
+                (true, Way::Code) => Abort::Timeout,
+                (true, Way::Link | Way::Pass) => Abort::Expired,
             };
             assert_eq!(lab.devices[0].ended, Some(expected));
             assert_nobody_asks(&lab);

@@ -124,7 +124,7 @@ proptest! {
         place: usize,
         bit in 0_u8..8,
         at in 0_usize..6,
-        link: bool,
+        way in 0..WAYS.len(),
     ) {
         let mut seen = 0;
         let mut lab = Lab::new(seed).with_adversary(move |mut message| {
@@ -136,8 +136,7 @@ proptest! {
             vec![message]
         });
         let line = lab.connect(0, 0);
-        let method = if link { PairingMethod::Link } else { PairingMethod::Code };
-        join(&mut lab, line, method);
+        join(&mut lab, line, WAYS[way]);
         lab.run();
         // The host's last word may be lost on its way: then it waits for a device that does not.
         prop_assert!(lab.devices[0].pending.is_none());

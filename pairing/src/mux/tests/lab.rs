@@ -181,6 +181,7 @@ impl Lab {
                     other.seen.get_mut(&stream).unwrap().over = true;
                 }
                 MuxEvent::Readable(_) | MuxEvent::Writable(_) | MuxEvent::CanOpen => {}
+                MuxEvent::Closed(code) => panic!("nobody has closed with {code}"),
             }
         }
         true

@@ -46,6 +46,20 @@ fn a_stream_carries_both_ways_and_is_gone_when_both_have_finished() {
 }
 
 #[test]
+fn a_stream_is_sent_when_its_end_is_in_a_message() {
+    let (mut device, _, stream) = opened(Class::Bulk);
+    device.write(stream, &[1; 20_000]).unwrap();
+    assert!(!device.is_sent(stream), "not finished");
+    device.finish(stream).unwrap();
+    let sent = [(); 2].map(|()| (device.poll_transmit().is_some(), device.is_sent(stream)));
+    assert_eq!(sent, [(true, false), (true, true)]);
+    let (mut device, _, stream) = opened(Class::Bulk);
+    device.write(stream, b"x").unwrap();
+    device.close(0);
+    assert!(device.is_sent(stream), "gone");
+}
+
+#[test]
 fn sides_number_their_own_streams() {
     let (mut device, mut host) = pair();
     let ours = [0, 1].map(|_| device.open(Class::Bulk).unwrap());
@@ -97,7 +111,8 @@ fn bytes_that_are_no_frames_have_their_errors() {
     for (bytes, error) in [
         (vec![], MuxError::Empty),
         (vec![0], MuxError::Kind(0)),
-        (vec![7], MuxError::Kind(7)),
+        (vec![8], MuxError::Kind(8)),
+        (vec![7, 0, 0, 1], MuxError::Truncated),
         (vec![1, 0, 0, 0], MuxError::Truncated),
         (vec![1, 0, 0, 0, 1, 2], MuxError::Value),
         (vec![2, 0, 0, 0, 1, 0, 0], MuxError::DataLength(0)),
@@ -123,6 +138,60 @@ fn a_breach_ends_the_connection() {
     assert_eq!(host.write(stream, b"x"), Err(StreamError::Gone(stream)));
     assert_eq!(host.open(Class::Bulk), Err(OpenError::Ended));
     assert_eq!((host.poll_transmit(), host.poll_event(), host.buffered()), (None, None, 0));
+}
+
+#[test]
+fn a_close_is_the_last_that_is_said_and_says_why() {
+    let (mut device, mut host, stream) = opened(Class::Interactive);
+    device.write(stream, b"question").unwrap();
+    host.write(stream, b"unsent").unwrap();
+    host.close(2);
+    host.close(4);
+    assert_eq!((host.buffered(), host.poll_event(), host.error()), (0, None, None));
+    let last = host.poll_transmit().unwrap();
+    assert_eq!(last, [7, 0, 0, 0, 2], "nothing but the first reason");
+    assert_eq!(Frame::only_close(&last), Some(2));
+    assert_eq!(Frame::only_close(&[&last[..], &[6]].concat()), None);
+    assert_eq!(host.poll_transmit(), None);
+    // What the device had under way, and what it says that it should not.
+    host.feed(&device.poll_transmit().unwrap()).unwrap();
+    host.feed(&[9]).unwrap();
+    assert_eq!((host.buffered(), host.poll_event(), host.poll_transmit()), (0, None, None));
+    assert_eq!(host.open(Class::Bulk), Err(OpenError::Ended));
+
+    device.write(stream, b"more").unwrap();
+    device.feed(&message(&[data(b"read before")])).unwrap();
+    assert!(device.has_unread(stream));
+    device.feed(&last).unwrap();
+    assert!(!device.has_unread(stream));
+    assert!(device.is_over() && device.error().is_none());
+    assert_eq!((device.poll_event(), device.poll_event()), (Some(MuxEvent::Closed(2)), None));
+    assert_eq!((device.buffered(), device.poll_transmit()), (0, None));
+    assert_eq!(device.write(stream, b"x"), Err(StreamError::Gone(stream)));
+    assert_eq!(device.open(Class::Bulk), Err(OpenError::Ended));
+    device.close(1);
+    assert_eq!(device.poll_transmit(), None, "the peer has gone");
+}
+
+#[test]
+fn nothing_after_a_close_is_looked_at() {
+    let (mut device, _, stream) = opened(Class::Interactive);
+    let close = Frame::Close { code: 10 };
+    device.feed(&message(&[data(b"answer"), close, data(b"more"), Frame::Close { code: 1 }])).unwrap();
+    assert_eq!((device.poll_event(), device.poll_event()), (Some(MuxEvent::Closed(10)), None));
+    device.feed(&message(&[data(b"x")])).unwrap();
+    device.feed(&[]).unwrap();
+    assert_eq!((device.buffered(), device.read(stream)), (0, Err(StreamError::Gone(stream))));
+}
+
+#[test]
+fn a_peer_that_broke_the_protocol_can_be_told_so() {
+    let (_, mut host, _) = opened(Class::Interactive);
+    assert_eq!(host.feed(&[9]), Err(MuxError::Kind(9)));
+    host.close(6);
+    assert_eq!(host.error(), Some(MuxError::Kind(9)));
+    assert_eq!(host.feed(&message(&[data(b"x")])), Err(MuxError::Kind(9)));
+    assert_eq!((host.poll_transmit(), host.poll_transmit()), (Some(vec![7, 0, 0, 0, 6]), None));
 }
 
 #[test]
@@ -278,6 +347,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         (id, any::<u32>())
             .prop_map(|(id, bytes)| message(&[Frame::Credit { stream: StreamId(id), bytes: bytes % 9000 }])),
         (0u32..3).prop_map(|streams| message(&[Frame::Slots { streams }])),
+        (0u32..12).prop_map(|code| message(&[Frame::Close { code }])),
         proptest::collection::vec(any::<u8>(), 0..12),
     ];
     proptest::collection::vec(frame, 1..5).prop_map(|frames| frames.concat())
@@ -301,6 +371,10 @@ proptest! {
         for message in messages {
             let outcome = host.feed(&message);
             prop_assert_eq!(outcome.err(), host.error());
+            if host.is_over() {
+                prop_assert_eq!((host.buffered(), host.streams.len()), (0, 0));
+                prop_assert_eq!(host.poll_transmit(), None);
+            }
             prop_assert!(host.buffered() <= limits.max_buffered());
             prop_assert!(host.streams.len() <= 8);
             if let Some(MuxEvent::Readable(stream)) = host.poll_event() {
