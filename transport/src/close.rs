@@ -71,6 +71,9 @@ pub enum Ended {
     /// The peer has restarted and does not know the connection.
     #[error("the peer has restarted")]
     Reset,
+    /// What carried the connection broke off without a word: a page that was closed, a phone that lost its network.
+    #[error("the peer is gone without a word")]
+    Lost,
     /// Anything else: TLS, a protocol fault of QUIC itself, the system.
     #[error("the connection failed: {0}")]
     Failed(String),
@@ -84,6 +87,7 @@ impl Ended {
             Ended::Here => "closed_here",
             Ended::TimedOut => "timed_out",
             Ended::Reset => "reset",
+            Ended::Lost => "lost",
             Ended::Failed(_) => "failed",
         }
     }

@@ -5,15 +5,15 @@
 //! is its own before anything is kept of it. Strangers who pair are bounded apart, so that they take nothing from
 //! devices that are known.
 
-mod places;
+pub(crate) mod places;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanyard_pairing::IdentityKeys;
+use lanyard_pairing::{ChannelKey, IdentityKeys};
 use quinn::{TokioRuntime, VarInt};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
@@ -27,8 +27,10 @@ use places::{Place, Places};
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody has the port.
-    #[error("UDP port {} of {} is taken{}: stop it, or choose another with --listen IP:PORT (or --listen off)", address.port(), address.ip(), holder.as_ref().map(|h| format!(" by {h}")).unwrap_or_default())]
+    #[error("{protocol} port {} of {} is taken{}: stop it, or choose another with --listen IP:PORT (or --listen off)", address.port(), address.ip(), holder.as_ref().map(|h| format!(" by {h}")).unwrap_or_default())]
     Taken {
+        /// `UDP` or `TCP`.
+        protocol: &'static str,
         /// The address.
         address: SocketAddr,
         /// Name and number of the process, where the system tells.
@@ -52,16 +54,16 @@ pub enum BindError {
 /// Who may open sessions. Asked once a connection, before any stream; the daemon asks again on each request.
 pub trait Admission: Send + Sync {
     /// Whether the key belongs to a paired device.
-    fn admits(&self, key: &[u8; 32]) -> bool;
+    fn admits(&self, key: &ChannelKey) -> bool;
 }
 
 /// Somebody who got through the handshake.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum Arrival<C = Peer> {
     /// A paired device.
-    Session(Peer),
+    Session(C),
     /// Anybody, for the pairing protocol only.
-    Pairing(Peer),
+    Pairing(C),
 }
 
 /// Why somebody did not get in.
@@ -82,6 +84,16 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// What it is told, where it can be told.
+    pub(crate) fn code(&self) -> CloseCode {
+        match self {
+            Refused::NotPaired => CloseCode::NotPaired,
+            Refused::TimedOut => CloseCode::Timeout,
+            Refused::TooMany => CloseCode::TooMany,
+            Refused::Failed(_) => CloseCode::Protocol,
+        }
+    }
+
     /// A stable word for counters.
     pub fn word(&self) -> &'static str {
         match self {
@@ -93,12 +105,31 @@ impl Refused {
     }
 }
 
+/// Room for those who pair, shared by every way into a host ([`MAX_PAIRING`]). Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Strangers {
+    pairing: Arc<Semaphore>,
+}
+
+impl Strangers {
+    /// Room for one who pairs, if there is any.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.pairing.clone().try_acquire_owned().ok()
+    }
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { pairing: Arc::new(Semaphore::new(MAX_PAIRING)) }
+    }
+}
+
 /// A handshake that has not happened yet.
 #[derive(Debug)]
 pub struct Knock {
     incoming: quinn::Incoming,
     place: Place,
-    pairing: Arc<Semaphore>,
+    strangers: Strangers,
 }
 
 impl Knock {
@@ -113,7 +144,7 @@ impl Knock {
     /// # Errors
     /// See [`Refused`]; the peer was told where it could be.
     pub async fn admit(self, admission: &dyn Admission) -> Result<Arrival, Refused> {
-        let Self { incoming, place, pairing } = self;
+        let Self { incoming, place, strangers } = self;
         let deadline = Instant::now() + HANDSHAKE;
         let failed = |error: quinn::ConnectionError| Refused::Failed(error.into());
         let connecting = incoming.accept().map_err(failed)?;
@@ -127,20 +158,12 @@ impl Knock {
         };
         let admitted = tokio::select! {
             () = place.given_up() => Err(Refused::TimedOut),
-            admitted = timeout_at(deadline, sort(&connection, admission, pairing)) => {
+            admitted = timeout_at(deadline, sort(&connection, admission, &strangers)) => {
                 admitted.unwrap_or(Err(Refused::TimedOut))
             }
         };
         if let Err(refused) = &admitted {
-            peer::close(
-                &connection,
-                match refused {
-                    Refused::NotPaired => CloseCode::NotPaired,
-                    Refused::TimedOut => CloseCode::Timeout,
-                    Refused::TooMany => CloseCode::TooMany,
-                    Refused::Failed(_) => CloseCode::Protocol,
-                },
-            );
+            peer::close(&connection, refused.code());
         }
         admitted
     }
@@ -150,19 +173,19 @@ impl Knock {
 async fn sort(
     connection: &quinn::Connection,
     admission: &dyn Admission,
-    pairing: Arc<Semaphore>,
+    strangers: &Strangers,
 ) -> Result<Arrival, Refused> {
     let no_key = || Refused::Failed(Ended::Failed("it has proven no key".to_owned()));
     let key = tls::peer_key(connection).ok_or_else(no_key)?;
     match tls::alpn(connection).as_deref() {
-        Some(ALPN_SESSION) if admission.admits(&key) => {
+        Some(ALPN_SESSION) if admission.admits(&ChannelKey::Signing(key)) => {
             limits::widen(connection);
             welcome::say(connection).await.map_err(Refused::Failed)?;
             Ok(Arrival::Session(Peer::new(connection.clone(), key)))
         }
         Some(ALPN_SESSION) => Err(Refused::NotPaired),
         Some(ALPN_PAIRING) => {
-            let place = pairing.try_acquire_owned().map_err(|_| Refused::TooMany)?;
+            let place = strangers.place().ok_or(Refused::TooMany)?;
             Ok(Arrival::Pairing(Peer::stranger(connection.clone(), key, place)))
         }
         _ => Err(Refused::Failed(Ended::Failed("it speaks another protocol".to_owned()))),
@@ -175,7 +198,7 @@ pub struct HostEndpoint {
     endpoint: quinn::Endpoint,
     address: SocketAddr,
     handshakes: Places,
-    pairing: Arc<Semaphore>,
+    strangers: Strangers,
 }
 
 impl HostEndpoint {
@@ -185,24 +208,23 @@ impl HostEndpoint {
     /// See [`BindError`].
     pub fn bind(listen: SocketAddr, keys: &IdentityKeys) -> Result<Self, BindError> {
         let config = server_config(keys)?;
-        let refused = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                BindError::Taken { address: listen, holder: socket::holder(listen.port()) }
-            }
-            _ => BindError::Address { address: listen, source },
-        };
+        let refused = |source| bind_error(&socket::UDP, listen, source);
         let socket = socket::bind(listen).map_err(refused)?;
         let address = socket.local_addr().map_err(refused)?;
         let runtime = Arc::new(TokioRuntime);
         let endpoint = quinn::Endpoint::new(reset::endpoint_config(keys), Some(config), socket, runtime)
             .map_err(refused)?;
-        let pairing = Arc::new(Semaphore::new(MAX_PAIRING));
-        Ok(Self { endpoint, address, handshakes: Places::default(), pairing })
+        Ok(Self { endpoint, address, handshakes: Places::default(), strangers: Strangers::default() })
     }
 
     /// The address bound, its port in particular.
     pub fn local_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The room for those who pair, for other ways into the same host.
+    pub fn strangers(&self) -> Strangers {
+        self.strangers.clone()
     }
 
     /// New connections get these keys; those that are open keep theirs.
@@ -230,7 +252,7 @@ impl HostEndpoint {
                 incoming.ignore();
                 continue;
             };
-            return Some(Knock { incoming, place, pairing: self.pairing.clone() });
+            return Some(Knock { incoming, place, strangers: self.strangers.clone() });
         }
     }
 
@@ -240,6 +262,25 @@ impl HostEndpoint {
         if timeout(patience, self.endpoint.wait_idle()).await.is_err() {
             debug!("some devices were not reached with the news that the host stops");
         }
+    }
+}
+
+/// Listens by TCP, by the same rules as [`HostEndpoint::bind`]: for the page, whose port is the endpoint's.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn listen(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+    socket::listen(address).map_err(|source| bind_error(&socket::TCP, address, source))
+}
+
+fn bind_error(protocol: &socket::PortTables, address: SocketAddr, source: std::io::Error) -> BindError {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => BindError::Taken {
+            protocol: protocol.name,
+            address,
+            holder: socket::holder(protocol, address.port()),
+        },
+        _ => BindError::Address { address, source },
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pairing over QUIC: the device's driver, and the message stream both sides use.
+//! Pairing: the device's driver, and the message stream both sides use, over QUIC or a browser's channel.
 
 use std::time::Duration;
 
@@ -6,14 +6,13 @@ use lanyard_pairing::device::{self, About, Answer, PendingJoin, Secret};
 use lanyard_pairing::identity::Lineage;
 use lanyard_pairing::message::{MAX_MESSAGE_BYTES, ToDevice, ToHost};
 use lanyard_pairing::{Abort, Channel, Fingerprint, Grant, IdentityKeys};
-use quinn::{RecvStream, SendStream};
 use rand_core::OsRng;
 use tokio::time::timeout;
 
 use crate::close::{CloseCode, Ended};
 use crate::dial::{Candidate, DialError, Dialer, Expect};
 use crate::framing::{FrameError, FrameReader, write_frame};
-use crate::peer::Peer;
+use crate::peer::{Connection, Peer, SendHalf};
 
 /// How long either side waits for the other's next message while both work without a person.
 pub const MESSAGE: Duration = Duration::from_secs(10);
@@ -40,15 +39,15 @@ pub enum JoinError {
 
 /// The one stream of a pairing connection, at either end.
 #[derive(Debug)]
-struct Line {
-    peer: Peer,
-    send: SendStream,
-    recv: RecvStream,
+struct Line<C: Connection> {
+    peer: C,
+    send: C::Send,
+    recv: C::Recv,
     reader: FrameReader,
 }
 
-impl Line {
-    fn new(peer: Peer, (send, recv): (SendStream, RecvStream)) -> Self {
+impl<C: Connection> Line<C> {
+    fn new(peer: C, (send, recv): (C::Send, C::Recv)) -> Self {
         Self { peer, send, recv, reader: FrameReader::default() }
     }
 
@@ -75,7 +74,7 @@ impl Line {
     /// Closes our half, waits until everything arrived, then ends the connection.
     async fn finish(mut self) {
         // Closed already: then there is nothing to wait for.
-        if self.send.finish().is_ok() {
+        if self.send.finish().await.is_ok() {
             // Given up, or gone: the connection ends either way.
             let _ = timeout(LAST_WORDS, self.send.stopped()).await;
         }
@@ -85,18 +84,18 @@ impl Line {
 
 /// Pairing messages from a device, at the host.
 #[derive(Debug)]
-pub struct HostPairing {
-    line: Line,
+pub struct HostPairing<C: Connection = Peer> {
+    line: Line<C>,
     channel: Channel,
     patience: Option<Duration>,
 }
 
-impl HostPairing {
+impl<C: Connection> HostPairing<C> {
     /// Takes the one stream of a pairing connection. Bounded in time.
     ///
     /// # Errors
     /// The connection is gone, or nothing was opened in time.
-    pub async fn accept(peer: Peer) -> Result<Self, Ended> {
+    pub async fn accept(peer: C) -> Result<Self, Ended> {
         let Ok(streams) = timeout(MESSAGE, peer.accept()).await else {
             peer.close(CloseCode::Timeout);
             return Err(Ended::Here);
@@ -158,19 +157,14 @@ impl HostPairing {
 
 /// A pairing connection, at the device.
 #[derive(Debug)]
-struct DevicePairing {
-    line: Line,
+struct DevicePairing<C: Connection> {
+    line: Line<C>,
     /// The host has ended the pairing and need not be told.
     ended_by_host: bool,
 }
 
-impl DevicePairing {
-    async fn dial(
-        dialer: &Dialer,
-        candidates: &[Candidate],
-        expect: Expect,
-    ) -> Result<(Self, Channel), JoinError> {
-        let peer = dialer.pairing(candidates, expect).await?;
+impl<C: Connection> DevicePairing<C> {
+    async fn open(peer: C) -> Result<(Self, Channel), JoinError> {
         let channel = peer.channel()?;
         let streams = peer.open().await?;
         Ok((Self { line: Line::new(peer, streams), ended_by_host: false }, channel))
@@ -219,7 +213,20 @@ pub async fn join(
     secret: Secret,
 ) -> Result<Waiting, JoinError> {
     // Whose key it is comes out in the pairing; a link names the host and is compared there.
-    let (mut line, channel) = DevicePairing::dial(dialer, candidates, Expect::Anybody).await?;
+    join_over(dialer.pairing(candidates, Expect::Anybody).await?, keys, about, secret).await
+}
+
+/// As [`join`], over a connection for pairing that is there.
+///
+/// # Errors
+/// See [`JoinError`].
+pub async fn join_over<C: Connection>(
+    peer: C,
+    keys: &IdentityKeys,
+    about: &About,
+    secret: Secret,
+) -> Result<Waiting<C>, JoinError> {
+    let (mut line, channel) = DevicePairing::open(peer).await?;
     let shaken = timeout(HANDSHAKE, shake_hands(&mut line, keys, about, secret, channel)).await;
     match shaken.unwrap_or(Err(JoinError::Abort(Abort::Timeout))) {
         Ok(pending) => Ok(Waiting { line, pending }),
@@ -227,8 +234,8 @@ pub async fn join(
     }
 }
 
-async fn shake_hands(
-    line: &mut DevicePairing,
+async fn shake_hands<C: Connection>(
+    line: &mut DevicePairing<C>,
     keys: &IdentityKeys,
     about: &About,
     secret: Secret,
@@ -253,7 +260,15 @@ pub async fn resume(
     pending: PendingJoin,
 ) -> Result<Waiting, JoinError> {
     let expect = Expect::Key(pending.host().signing);
-    let (mut line, channel) = DevicePairing::dial(dialer, candidates, expect).await?;
+    resume_over(dialer.pairing(candidates, expect).await?, pending).await
+}
+
+/// As [`resume`], over a connection for pairing that is there.
+///
+/// # Errors
+/// See [`JoinError`].
+pub async fn resume_over<C: Connection>(peer: C, pending: PendingJoin) -> Result<Waiting<C>, JoinError> {
+    let (mut line, channel) = DevicePairing::open(peer).await?;
     let hello = match pending.resume(&channel) {
         Ok(hello) => hello,
         Err(why) => return Err(line.give_up(why.into()).await),
@@ -271,8 +286,17 @@ pub async fn lineage(
     candidates: &[Candidate],
     known: Fingerprint,
 ) -> Result<(Lineage, [u8; 32]), JoinError> {
-    let (mut line, _) = DevicePairing::dial(dialer, candidates, Expect::Anybody).await?;
-    let key = *line.line.peer.key();
+    let peer = dialer.pairing(candidates, Expect::Anybody).await?;
+    let key = *peer.key();
+    Ok((lineage_over(peer, known).await?, key))
+}
+
+/// As [`lineage`], over a connection for pairing that is there. Its own key has still to be compared with what comes out.
+///
+/// # Errors
+/// See [`JoinError`].
+pub async fn lineage_over<C: Connection>(peer: C, known: Fingerprint) -> Result<Lineage, JoinError> {
+    let (mut line, _) = DevicePairing::open(peer).await?;
     let asked = timeout(MESSAGE, async {
         line.send(&ToHost::Lineage(known)).await?;
         match line.receive().await? {
@@ -283,7 +307,7 @@ pub async fn lineage(
     match asked.await.unwrap_or(Err(JoinError::Abort(Abort::Timeout))) {
         Ok(lineage) => {
             line.line.finish().await;
-            Ok((lineage, key))
+            Ok(lineage)
         }
         Err(error) => Err(line.give_up(error).await),
     }
@@ -291,12 +315,12 @@ pub async fn lineage(
 
 /// Both machines agree; a person on the host decides. Write [`Waiting::pending`] down before showing anything.
 #[derive(Debug)]
-pub struct Waiting {
-    line: DevicePairing,
+pub struct Waiting<C: Connection = Peer> {
+    line: DevicePairing<C>,
     pending: PendingJoin,
 }
 
-impl Waiting {
+impl<C: Connection> Waiting<C> {
     /// What to keep.
     pub fn pending(&self) -> &PendingJoin {
         &self.pending

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll, Waker};
 
-use lanyard_pairing::IdentityKeys;
+use lanyard_pairing::{ChannelKey, IdentityKeys};
 use tokio::sync::mpsc;
 
 use crate::dial::{Candidate, DialError, Dialer, Source};
@@ -31,8 +31,8 @@ pub(crate) fn given(address: SocketAddr) -> Candidate {
 pub(crate) struct Paired(RwLock<Vec<[u8; 32]>>);
 
 impl Admission for Paired {
-    fn admits(&self, key: &[u8; 32]) -> bool {
-        self.0.read().unwrap().contains(key)
+    fn admits(&self, key: &ChannelKey) -> bool {
+        matches!(key, ChannelKey::Signing(key) if self.0.read().unwrap().contains(key))
     }
 }
 

@@ -1,7 +1,10 @@
-//! The native leg: QUIC between paired devices and a host, pairing over it, and finding hosts by mDNS.
+//! What is between a device and a host: QUIC for programs, a Noise channel for browsers, pairing over either, and
+//! finding hosts by mDNS.
 //!
 //! * TLS 1.3 with raw public keys both ways (RFC 7250): a peer *is* its Ed25519 key; no names, no certificates, no
 //!   dates. Unknown keys get as far as the pairing protocol and nowhere else.
+//! * A page cannot use QUIC. Whatever carries its messages is trusted with nothing: handshake, encryption and streams are
+//!   inside ([`noise`]).
 //! * One bidirectional stream for each request, one for each subscription; postcard frames, length-prefixed, capped.
 //! * Nothing here decides who may do what: the host's allow-list and handlers are the daemon's.
 //!
@@ -17,6 +20,7 @@ pub mod keyfile;
 #[cfg(test)]
 mod lab;
 pub mod limits;
+pub mod noise;
 pub mod peer;
 mod reset;
 pub mod session;

@@ -17,7 +17,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a stranger may take for its handshake. A phone on a bad Wi-Fi needs one second.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// Strangers in the middle of a handshake. Each costs some tens of KiB; an honest one is over in milliseconds.
+/// Strangers in the middle of a handshake, on each way into a host. Each costs some tens of KiB; an honest one is over in milliseconds.
 pub const MAX_HANDSHAKES: usize = 64;
 
 /// Handshakes under way from which on a stranger has to show that its address is its own (RFC 9000 §8.1.2), which costs
@@ -28,7 +28,7 @@ pub const RETRY_ABOVE: usize = 16;
 /// times what an honest one takes; so an attacker has to win every place again each time.
 pub const HANDSHAKE_GRACE: Duration = Duration::from_millis(250);
 
-/// Connections on the pairing protocol. A household pairs one device at a time; those that wait for an answer count.
+/// Connections on the pairing protocol, on all ways into a host together. A household pairs one device at a time; those that wait for an answer count.
 pub const MAX_PAIRING: usize = 32;
 
 /// Streams a paired device may have open: [`lanyard_client::MAX_SUBSCRIPTIONS`], the host's log, and some requests;

@@ -1,14 +1,79 @@
-//! An established, authenticated connection, the same at both ends.
+//! An established, authenticated connection, the same at both ends: what every kind of it can do ([`Connection`]), and
+//! the one over QUIC.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lanyard_pairing::channel::EXPORTER_LABEL;
 use lanyard_pairing::{Channel, ChannelKey};
 use quinn::VarInt;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::close::{CloseCode, Ended};
+use crate::limits::SESSION_STREAMS;
+
+/// A connection with a proven peer that has many streams: QUIC, or a browser's channel. Cheap to clone; it ends when the
+/// last clone is gone.
+pub trait Connection: std::fmt::Debug + Clone + Send + Sync + 'static {
+    /// The sending half of a stream.
+    type Send: SendHalf;
+    /// The receiving half of a stream.
+    type Recv: AsyncRead + std::fmt::Debug + Unpin + Send + 'static;
+
+    /// Streams a paired device may have open.
+    const STREAMS: u32;
+
+    /// Where the peer is now.
+    fn address(&self) -> SocketAddr;
+
+    /// The key the connection has proven of the peer.
+    fn key(&self) -> ChannelKey;
+
+    /// What a pairing is bound to.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn channel(&self) -> Result<Channel, Ended>;
+
+    /// Opens a stream; waits for credit. Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn open(&self) -> impl Future<Output = Result<(Self::Send, Self::Recv), Ended>> + Send;
+
+    /// The next stream the peer opened. Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn accept(&self) -> impl Future<Output = Result<(Self::Send, Self::Recv), Ended>> + Send;
+
+    /// Ends the connection; a second call does nothing.
+    fn close(&self, code: CloseCode);
+
+    /// Waits for the end. Cancel-safe.
+    fn ended(&self) -> impl Future<Output = Ended> + Send;
+
+    /// Whether the connection has ended, and how.
+    fn has_ended(&self) -> Option<Ended>;
+}
+
+/// The sending half of a stream.
+pub trait SendHalf: AsyncWrite + std::fmt::Debug + Unpin + Send + 'static {
+    /// Sets what goes first, where that is not settled by who opened the stream.
+    fn set_priority(&self, priority: Priority);
+
+    /// Ends this direction, after everything written.
+    ///
+    /// # Errors
+    /// It has ended already, or the connection is gone.
+    fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Resolves when nothing more can be done with what was sent: it has arrived as far as can be told, or nobody wants
+    /// it. Before [`SendHalf::finish`] only the latter. Does not borrow the half.
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static;
+}
 
 /// A stream's two halves.
 pub type Streams = (quinn::SendStream, quinn::RecvStream);
@@ -112,10 +177,62 @@ impl Peer {
     pub fn stable_id(&self) -> usize {
         self.connection.stable_id()
     }
+}
 
-    /// The connection ended, and how.
-    pub(crate) fn has_ended(&self) -> Option<Ended> {
+impl Connection for Peer {
+    type Send = quinn::SendStream;
+    type Recv = quinn::RecvStream;
+
+    const STREAMS: u32 = SESSION_STREAMS;
+
+    fn address(&self) -> SocketAddr {
+        Peer::address(self)
+    }
+
+    fn key(&self) -> ChannelKey {
+        ChannelKey::Signing(self.key)
+    }
+
+    fn channel(&self) -> Result<Channel, Ended> {
+        Peer::channel(self)
+    }
+
+    async fn open(&self) -> Result<Streams, Ended> {
+        Peer::open(self).await
+    }
+
+    async fn accept(&self) -> Result<Streams, Ended> {
+        Peer::accept(self).await
+    }
+
+    fn close(&self, code: CloseCode) {
+        Peer::close(self, code);
+    }
+
+    async fn ended(&self) -> Ended {
+        Peer::ended(self).await
+    }
+
+    fn has_ended(&self) -> Option<Ended> {
         self.connection.close_reason().map(Ended::from)
+    }
+}
+
+impl SendHalf for quinn::SendStream {
+    fn set_priority(&self, priority: Priority) {
+        priority.set(self);
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        quinn::SendStream::finish(self).map_err(io::Error::other)
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stopped = quinn::SendStream::stopped(self);
+        async move {
+            // Everything was acknowledged, the peer has stopped it, or it is gone with the connection.
+            let _ = stopped.await;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lanyard_protocol::limits::MAX_IN_FLIGHT;
 use quinn::ReadError;
+use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -19,8 +20,8 @@ use tracing::debug;
 use crate::close::{CloseCode, Ended};
 use crate::dial::Dialer;
 use crate::framing::{FrameError, read_frame, write_frame};
-use crate::limits::SESSION_STREAMS;
-use crate::peer::{Peer, Priority, Streams};
+use crate::noise::StreamBroken;
+use crate::peer::{Connection, Peer, Priority, SendHalf};
 use crate::socket;
 
 /// Longest frame taken from a host: a page of a thousand long events has a few MiB.
@@ -33,16 +34,13 @@ const OUTBOX: usize = MAX_IN_FLIGHT;
 /// Frames received and not yet fetched; beyond them the streams are not read, and the host waits.
 const INBOX: usize = 64;
 
-/// Streams under way; more would only wait for the host's credit.
-const MAX_EXCHANGES: usize = SESSION_STREAMS as usize;
-
 /// How often this machine's own address is looked at. Three system calls each.
 const WATCH: Duration = Duration::from_secs(2);
 
 /// See the module. The connection ends when it is dropped; frames that were not answered then may be lost.
 #[derive(Debug)]
-pub struct Session {
-    peer: Peer,
+pub struct Session<C: Connection = Peer> {
+    peer: C,
     outbox: mpsc::Sender<Vec<u8>>,
     inbox: mpsc::Receiver<Vec<u8>>,
     ended: Arc<OnceLock<Ended>>,
@@ -51,12 +49,24 @@ pub struct Session {
 impl Session {
     /// Takes a connection over. Needs a tokio runtime. Watches this machine's own address and moves the socket with it.
     pub fn start(peer: Peer, dialer: Dialer) -> Self {
+        let mut own_address = OwnAddress::of(&peer, &dialer);
+        Self::watched(peer, move |peer| own_address.look(peer, &dialer))
+    }
+}
+
+impl<C: Connection> Session<C> {
+    /// Takes a connection of whatever kind over. Needs a tokio runtime.
+    pub fn over(peer: C) -> Self {
+        Self::watched(peer, |_| {})
+    }
+
+    fn watched(peer: C, watch: impl FnMut(&C) + Send + 'static) -> Self {
         let (outbox, to_send) = mpsc::channel(OUTBOX);
         let (received, inbox) = mpsc::channel(INBOX);
         let ended = Arc::new(OnceLock::new());
         let owner = Owner { peer: peer.clone(), to_send, received };
         // Ends with the connection, or when this session is dropped.
-        tokio::spawn(owner.run(dialer, ended.clone()));
+        tokio::spawn(owner.run(watch, ended.clone()));
         Self { peer, outbox, inbox, ended }
     }
 
@@ -91,25 +101,26 @@ impl Session {
 
 /// The task behind a session.
 #[derive(Debug)]
-struct Owner {
-    peer: Peer,
+struct Owner<C> {
+    peer: C,
     to_send: mpsc::Receiver<Vec<u8>>,
     received: mpsc::Sender<Vec<u8>>,
 }
 
-impl Owner {
-    async fn run(mut self, dialer: Dialer, ended: Arc<OnceLock<Ended>>) {
-        let why = self.drive(&dialer).await;
+impl<C: Connection> Owner<C> {
+    async fn run(mut self, watch: impl FnMut(&C), ended: Arc<OnceLock<Ended>>) {
+        let why = self.drive(watch).await;
         // Told before the channels close, which is with `self`.
         ended.get_or_init(|| why);
     }
 
-    async fn drive(&mut self, dialer: &Dialer) -> Ended {
+    async fn drive(&mut self, mut watch: impl FnMut(&C)) -> Ended {
+        // More streams would only wait for the host's credit.
+        let most = usize::try_from(C::STREAMS).unwrap_or(usize::MAX);
         let mut exchanges = JoinSet::new();
         let mut next = None;
-        let mut own_address = OwnAddress::of(&self.peer, dialer);
-        let mut watch = interval(WATCH);
-        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watches = interval(WATCH);
+        watches.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 ended = self.peer.ended() => return ended,
@@ -117,7 +128,7 @@ impl Owner {
                     self.peer.close(CloseCode::Done);
                     return Ended::Here;
                 }
-                Some(frame) = self.to_send.recv(), if next.is_none() && exchanges.len() < MAX_EXCHANGES => {
+                Some(frame) = self.to_send.recv(), if next.is_none() && exchanges.len() < most => {
                     next = Some(frame);
                 }
                 streams = self.peer.open(), if next.is_some() => match streams {
@@ -135,7 +146,7 @@ impl Owner {
                     };
                     return self.give_up(broken);
                 }
-                _ = watch.tick() => own_address.look(&self.peer, dialer),
+                _ = watches.tick() => watch(&self.peer),
             }
         }
     }
@@ -172,24 +183,29 @@ enum Broken {
 impl From<FrameError> for Broken {
     fn from(error: FrameError) -> Self {
         let FrameError::Io(error) = error else { return Broken::TooLong };
-        match error.get_ref().and_then(|cause| cause.downcast_ref::<ReadError>()) {
-            Some(ReadError::Reset(code)) => Broken::Reset(CloseCode::from_number(code.into_inner())),
-            _ => Broken::Off,
-        }
+        let cause = error.get_ref();
+        let code = match cause.and_then(|cause| cause.downcast_ref::<ReadError>()) {
+            Some(ReadError::Reset(code)) => code.into_inner(),
+            _ => match cause.and_then(|cause| cause.downcast_ref::<StreamBroken>()) {
+                Some(StreamBroken::Reset(code)) => (*code).into(),
+                _ => return Broken::Off,
+            },
+        };
+        Broken::Reset(CloseCode::from_number(code))
     }
 }
 
 /// One frame out, on a stream of its own, and everything that comes back on it.
 async fn exchange(
-    (mut send, mut recv): Streams,
+    (mut send, mut recv): (impl SendHalf, impl AsyncRead + Unpin),
     frame: Vec<u8>,
     received: mpsc::Sender<Vec<u8>>,
 ) -> Result<(), Broken> {
-    Priority::Control.set(&send);
+    send.set_priority(Priority::Control);
     // A host that refuses a frame stops reading it and says why on the other half; when the connection is gone, that
     // half knows too.
     if write_frame(&mut send, &frame).await.is_ok() {
-        let _ = send.finish();
+        let _ = send.finish().await;
     }
     drop(frame);
     let mut answered = false;

@@ -1,39 +1,79 @@
-//! UDP sockets: for both IP families where there are two, and what the system knows about them.
+//! Sockets: for both IP families where there are two, and what the system knows about them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Bytes the kernel keeps for us while we are busy; what it allows counts. Its default loses packets of a single burst.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// Binds. `[::]` means both families, and IPv4 alone on a machine without IPv6.
+/// Connections the kernel keeps until they are accepted; a browser opens six at once.
+const BACKLOG: i32 = 128;
+
+/// A protocol with ports.
+#[derive(Debug)]
+pub(crate) struct PortTables {
+    /// As people know it.
+    pub(crate) name: &'static str,
+    /// Where Linux lists its sockets.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have no such tables"))]
+    tables: [&'static str; 2],
+}
+
+pub(crate) const UDP: PortTables = PortTables { name: "UDP", tables: ["/proc/net/udp", "/proc/net/udp6"] };
+pub(crate) const TCP: PortTables = PortTables { name: "TCP", tables: ["/proc/net/tcp", "/proc/net/tcp6"] };
+
+/// Binds by UDP. `[::]` means both families, and IPv4 alone on a machine without IPv6.
 ///
 /// # Errors
 /// What the system says of the address asked for.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let error = match bind_exactly(address) {
+    both_families(address, |address| {
+        let socket = unbound(address, Type::DGRAM, Protocol::UDP)?;
+        // A smaller buffer is slower, not wrong.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    })
+}
+
+/// Listens by TCP, at the same addresses as [`bind`]. Not blocking.
+///
+/// # Errors
+/// What the system says of the address asked for.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    both_families(address, |address| {
+        let socket = unbound(address, Type::STREAM, Protocol::TCP)?;
+        // Connections of an earlier host linger for a minute; on Windows the option would share the port instead.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    })
+}
+
+fn both_families<S>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<S>) -> io::Result<S> {
+    let error = match bind(address) {
         Ok(socket) => return Ok(socket),
         Err(error) => error,
     };
     // Taken and forbidden are answers; anything else may be a machine without IPv6.
     let family_missing = !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
     if address.ip() == Ipv6Addr::UNSPECIFIED && family_missing {
-        return bind_exactly((Ipv4Addr::UNSPECIFIED, address.port()).into()).map_err(|_| error);
+        return bind((Ipv4Addr::UNSPECIFIED, address.port()).into()).map_err(|_| error);
     }
     Err(error)
 }
 
-fn bind_exactly(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+fn unbound(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
         socket.set_only_v6(false)?;
     }
-    // A smaller buffer is slower, not wrong.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// The address this machine would send from. Sends nothing.
@@ -50,10 +90,11 @@ pub(crate) fn source_for(remote: SocketAddr) -> io::Result<IpAddr> {
     Ok(probe.local_addr()?.ip())
 }
 
-/// Name and number of the process that has a UDP port, as far as this user may see it.
+/// Name and number of the process that has a port, as far as this user may see it.
 #[cfg(target_os = "linux")]
-pub(crate) fn holder(port: u16) -> Option<String> {
-    let inodes: Vec<String> = ["/proc/net/udp", "/proc/net/udp6"]
+pub(crate) fn holder(protocol: &PortTables, port: u16) -> Option<String> {
+    let inodes: Vec<String> = protocol
+        .tables
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
         .flat_map(|table| inodes_of(&table, port))
@@ -74,7 +115,7 @@ pub(crate) fn holder(port: u16) -> Option<String> {
 
 /// Elsewhere the system does not tell.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn holder(_: u16) -> Option<String> {
+pub(crate) fn holder(_: &PortTables, _: u16) -> Option<String> {
     None
 }
 
@@ -108,10 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn any_address_means_both_families_by_tcp_too() {
+        let listener = listen((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        if UdpSocket::bind("[::1]:0").is_ok() {
+            std::net::TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
+        }
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn finds_who_has_a_port() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let found = holder(socket.local_addr().unwrap().port()).unwrap();
+        let found = holder(&UDP, socket.local_addr().unwrap().port()).unwrap();
+        assert!(found.ends_with(&format!("(process {})", std::process::id())), "{found}");
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let found = holder(&TCP, listener.local_addr().unwrap().port()).unwrap();
         assert!(found.ends_with(&format!("(process {})", std::process::id())), "{found}");
     }
 

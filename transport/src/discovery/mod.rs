@@ -41,6 +41,13 @@ pub struct Announcement {
     pub host: Fingerprint,
 }
 
+/// The name under which a host answers address queries, `lanyard-<short>.local`, without the last dot: a browser's origin
+/// that survives a new address.
+pub fn local_name(host: &Fingerprint) -> String {
+    let name = names::host_name(&host.short());
+    name.strip_suffix('.').map_or(name.clone(), str::to_owned)
+}
+
 /// A host that was heard. All of it is hearsay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {

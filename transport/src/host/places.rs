@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::{HANDSHAKE_GRACE, MAX_HANDSHAKES};
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places(Arc<Mutex<Table>>);
+pub(crate) struct Places(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -29,12 +29,12 @@ struct Taken {
 }
 
 impl Places {
-    pub(super) fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.table().taken.len()
     }
 
     /// A place, if need be the oldest one's.
-    pub(super) fn take(&self) -> Option<Place> {
+    pub(crate) fn take(&self) -> Option<Place> {
         let now = Instant::now();
         let mut table = self.table();
         if table.taken.len() >= MAX_HANDSHAKES {
@@ -60,7 +60,7 @@ impl Places {
 
 /// One of them, until it is dropped or given to somebody else.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     places: Places,
     id: u64,
     given_up: CancellationToken,
@@ -68,7 +68,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Waits until the place is somebody else's.
-    pub(super) async fn given_up(&self) {
+    pub(crate) async fn given_up(&self) {
         self.given_up.cancelled().await;
     }
 }

@@ -1,5 +1,6 @@
 //! Whole pairings over loopback, against a host that uses `lanyard_pairing::host` directly.
 
+use lanyard_pairing::Entrance;
 use lanyard_pairing::host::{self as states, Confirmed, Provisional};
 use lanyard_pairing::message::Hello;
 use lanyard_pairing::window::Window;
@@ -27,16 +28,17 @@ fn grant() -> Grant {
 /// A host with one open window; what the daemon does, without a disk.
 struct Desk {
     host: LabHost,
-    window: Window,
+    entrance: Entrance,
 }
 
 impl Desk {
     fn open() -> Self {
-        Self { host: LabHost::start(1, &[2]), window: Window::open(NOW, true, &mut OsRng) }
+        let window = Window::open(NOW, true, &mut OsRng);
+        Self { host: LabHost::start(1, &[2]), entrance: Entrance { window, ..Entrance::default() } }
     }
 
     fn code(&self) -> PairingCode {
-        self.window.code(NOW).unwrap().clone()
+        self.entrance.window.code(NOW).unwrap().clone()
     }
 
     fn candidates(&self) -> Vec<Candidate> {
@@ -51,12 +53,12 @@ impl Desk {
         let hello = line.receive().await?.unwrap();
         let keys = keys(self.host.number);
         let channel = line.channel();
-        let (state, offer) = states::greet(&keys, "desk", channel, hello, &self.window, NOW, &mut OsRng)?;
+        let (state, offer) = states::greet(&keys, "desk", channel, hello, &self.entrance, NOW, &mut OsRng)?;
         line.send(&offer).await?;
-        let consume = state.handle(line.receive().await?.unwrap(), &mut self.window, NOW)?;
+        let consume = state.handle(line.receive().await?.unwrap(), &mut self.entrance, NOW)?;
         let (state, share) = consume.recorded();
         line.send(&share).await?;
-        let (confirmed, proof) = state.handle(line.receive().await?.unwrap(), &mut self.window, NOW)?;
+        let (confirmed, proof) = state.handle(line.receive().await?.unwrap(), &mut self.entrance, NOW)?;
         line.send(&proof).await?;
         Ok(confirmed)
     }
@@ -107,7 +109,7 @@ async fn a_device_joins_with_a_code_and_then_has_a_session() {
 #[tokio::test]
 async fn a_device_joins_with_the_link_and_only_the_host_of_the_link() {
     let mut desk = Desk::open();
-    let link = |desk: &Desk| desk.window.link(NOW).unwrap().clone();
+    let link = |desk: &Desk| desk.entrance.window.link(NOW).unwrap().clone();
     let secret = Secret::Link(link(&desk), keys(7).public().fingerprint());
     let (waiting, confirmed) = join_with(&mut desk, secret).await;
     assert!(matches!(waiting, Err(JoinError::Abort(Abort::WrongHost))), "{waiting:?}");
@@ -137,7 +139,7 @@ async fn a_wrong_code_is_told_to_both() {
 async fn a_host_without_a_window_says_what_to_do() {
     let mut desk = Desk::open();
     let code = desk.code();
-    desk.window = Window::closed();
+    desk.entrance.window = Window::closed();
     let (waiting, _) = join_with(&mut desk, Secret::Code(code)).await;
     let text = waiting.unwrap_err().to_string();
     assert!(text.contains("lanyard pair"), "{text}");
@@ -236,7 +238,7 @@ async fn asks_how_a_key_follows_from_another() {
 }
 
 /// A pairing connection by hand, with its stream open at both ends.
-async fn raw_line(host: &mut LabHost) -> (Peer, SendStream, RecvStream, HostPairing) {
+async fn raw_line(host: &mut LabHost) -> (Peer, quinn::SendStream, quinn::RecvStream, HostPairing) {
     let peer = device(2).pairing(&[given(host.address())], Expect::Anybody).await.unwrap();
     let (mut send, recv) = peer.open().await.unwrap();
     // A stream exists for the peer once something is on it.
