@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use lanyard_ports::model::{AskedArguments, Model, ModelAnswer, ModelError, ModelRequest, PROGRESS_CAPACITY};
+use lanyard_ports::model::{
+    AskedArguments, Model, ModelAnswer, ModelError, ModelRequest, PROGRESS_CAPACITY, Picture,
+};
 use lanyard_protocol::event::{EventBody, LlmRequestStarted, Usage};
 use lanyard_protocol::id::{MessageId, PrincipalId};
 use lanyard_protocol::message::{ConversationMessage, Provenance, Role, Trust};
@@ -13,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::Ports;
+use crate::attached::{PICTURE_TOKENS, Shown};
 use crate::budget::{self, Allowance, BudgetStop, Calibration, spec_tokens, text_tokens};
 use crate::compact;
 use crate::control::{Stop, TaskControl};
@@ -86,7 +89,9 @@ pub(crate) struct Asker<'a> {
     nonce: &'a Nonce,
     system: ConversationMessage,
     specs: Vec<ToolSpec>,
-    /// Tokens of system message and tools, estimated.
+    /// Attached to prompts of the thread; those of a prompt that has left it are not sent.
+    pictures: Vec<Shown>,
+    /// Tokens of system message, tools and pictures, estimated.
     frame: u32,
     calibration: Calibration,
     /// Tokens the session has used, this task included.
@@ -101,6 +106,7 @@ impl<'a> Asker<'a> {
         place: &'a Place,
         recorder: &Recorder,
         used: u64,
+        pictures: Vec<Shown>,
     ) -> Result<Self, TaskFault> {
         let outbound = Outbound { nonce: &place.nonce, redactor: &*ports.redactor };
         let now = recorder.clock.now();
@@ -122,9 +128,10 @@ impl<'a> Asker<'a> {
             timestamp: now,
         };
         let specs = ports.router.specs();
-        let frame = text_tokens(&system.content).saturating_add(spec_tokens(&specs));
+        let seen = PICTURE_TOKENS.saturating_mul(u32::try_from(pictures.len()).unwrap_or(u32::MAX));
+        let frame = text_tokens(&system.content).saturating_add(spec_tokens(&specs)).saturating_add(seen);
         let calibration = Calibration::default();
-        Ok(Self { ports, control, nonce: &place.nonce, system, specs, frame, calibration, used })
+        Ok(Self { ports, control, nonce: &place.nonce, system, specs, pictures, frame, calibration, used })
     }
 
     fn outbound(&self) -> Outbound<'a> {
@@ -183,9 +190,17 @@ impl<'a> Asker<'a> {
         let mut messages = vec![self.system.clone()];
         messages.extend(digest);
         messages.extend(outbound.thread(thread.messages()));
+        let place = |(of, picture): &Shown| {
+            let at = messages.iter().position(|m| m.role == Role::User && m.message_id == *of)?;
+            Some((at, picture.clone()))
+        };
+        let shown: Vec<(usize, Picture)> = self.pictures.iter().filter_map(place).collect();
+        let (messages, places) = merge_prompts(messages);
+        let pictures = shown.into_iter().filter_map(|(at, picture)| Some((*places.get(at)?, picture)));
         ModelRequest {
             session_id: self.system.session_id.clone(),
-            messages: merge_prompts(messages),
+            pictures: pictures.collect(),
+            messages,
             tools: self.specs.clone(),
             max_output_tokens,
         }

@@ -8,6 +8,7 @@ use lanyard_protocol::{ErrorCode, WireError};
 
 use crate::Ports;
 use crate::ask::{Asked, Asker, Place};
+use crate::attached;
 use crate::calls::{self, StepEnd};
 use crate::compact::Digest;
 use crate::control::TaskControl;
@@ -105,7 +106,8 @@ impl TaskDriver {
         let Self { ports, place, control, recorder, thread, used } = self;
         let mark = recorder.mark();
         let terms = TaskTerms { options: mark.options.clone(), initiator: mark.initiator.clone() };
-        let mut asker = Asker::new(ports, control, place, recorder, *used)?;
+        let pictures = attached::pictures(&*ports.pictures, thread.messages()).await;
+        let mut asker = Asker::new(ports, control, place, recorder, *used, pictures)?;
         let mut state = match start {
             Start::Begin(asking) => Next::Ask(asking),
             Start::Resume(mark) => resumed(mark, recorder, thread),

@@ -17,6 +17,7 @@
 //! appended before it. The loop itself commits when a task starts, ends, pauses or resumes.
 
 mod ask;
+mod attached;
 pub mod budget;
 mod calls;
 pub mod compact;
@@ -42,10 +43,11 @@ pub mod turn;
 use std::sync::Arc;
 
 use lanyard_ports::journal::Journal;
-use lanyard_ports::model::Model;
+use lanyard_ports::model::{Model, NAMED_BY_TASK, Pictures};
 use lanyard_ports::router::ToolRouter;
 use lanyard_ports::sink::DeltaSink;
 use lanyard_ports::source::{Clock, IdSource};
+use lanyard_protocol::session::ModelInfo;
 
 pub use driver::{TaskError, TaskOutcome};
 pub use gate::{InForce, ModelLimits, PolicyGate, PolicyStop, Redactor};
@@ -71,16 +73,29 @@ pub struct Ports {
     pub gate: Arc<dyn PolicyGate>,
     /// What must not leave.
     pub redactor: Arc<dyn Redactor>,
+    /// Pictures attached to the session's prompts.
+    pub pictures: Arc<dyn Pictures>,
 }
 
 impl Ports {
-    /// The ports of one task, with the model it keeps to its end.
-    fn for_task(&self) -> Self {
+    /// The ports of one task, with the model it keeps to its end: the one it names, else the host's choice. `None`: there
+    /// is no model of that name.
+    fn for_task(&self, named: Option<&str>) -> Option<Self> {
         let mut ports = self.clone();
-        if let Some(model) = self.model.held() {
-            ports.model = model;
-        }
-        ports
+        ports.model = match named {
+            Some(name) => self.model.named(name)?,
+            None => self.model.held().unwrap_or_else(|| self.model.clone()),
+        };
+        Some(ports)
+    }
+
+    /// The ports of a task that goes on. A model that it named is asked again, at the place where it was named only: the
+    /// owner may have changed the gateway meanwhile.
+    fn for_resumed(&self, model: Option<&ModelInfo>) -> Self {
+        let host = self.for_task(None).unwrap_or_else(|| self.clone());
+        let named = model
+            .filter(|model| model.source == NAMED_BY_TASK && model.endpoint == host.model.info().endpoint);
+        named.and_then(|model| self.for_task(Some(&model.name))).unwrap_or(host)
     }
 }
 

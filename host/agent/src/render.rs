@@ -127,9 +127,11 @@ fn is_trusted(provenance: Option<&Provenance>) -> bool {
     provenance.is_some_and(|provenance| provenance.trust == Trust::Trusted)
 }
 
-/// Makes one message of prompts that follow each other: several models accept no two in a row.
-pub fn merge_prompts(messages: Vec<ConversationMessage>) -> Vec<ConversationMessage> {
+/// Makes one message of prompts that follow each other: several models accept no two in a row. Says besides where each
+/// message has gone.
+pub fn merge_prompts(messages: Vec<ConversationMessage>) -> (Vec<ConversationMessage>, Vec<usize>) {
     let mut merged: Vec<ConversationMessage> = Vec::with_capacity(messages.len());
+    let mut places = Vec::with_capacity(messages.len());
     for message in messages {
         match merged.last_mut() {
             Some(last) if last.role == Role::User && message.role == Role::User => {
@@ -138,8 +140,9 @@ pub fn merge_prompts(messages: Vec<ConversationMessage>) -> Vec<ConversationMess
             }
             _ => merged.push(message),
         }
+        places.push(merged.len() - 1);
     }
-    merged
+    (merged, places)
 }
 
 /// The thread with every call followed by exactly one result, and no result without its call. Gateways refuse anything
@@ -258,7 +261,7 @@ mod tests {
 
     #[test]
     fn prompts_in_a_row_become_one() {
-        let merged = merge_prompts(vec![
+        let (merged, places) = merge_prompts(vec![
             fakes::prompt("a"),
             fakes::prompt("b"),
             fakes::assistant("c", vec![]),
@@ -266,6 +269,7 @@ mod tests {
         ]);
         let texts: Vec<_> = merged.iter().map(|m| m.content.as_str()).collect();
         assert_eq!(texts, ["a\n\nb", "c", "d"]);
+        assert_eq!(places, [0, 0, 1, 2]);
     }
 
     proptest! {

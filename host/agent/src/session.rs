@@ -55,6 +55,10 @@ pub struct NewTask {
     pub options: TaskOptions,
     /// Who asks.
     pub initiator: Principal,
+    /// The model that is to answer; the host's choice when absent.
+    pub model: Option<String>,
+    /// Files of the workspace that belong to the prompt, relative to its first directory. They are there.
+    pub attachments: Vec<String>,
 }
 
 /// What came of [`Session::resume`].

@@ -102,6 +102,7 @@ pub(crate) fn request(
         ],
         tools: Vec::new(),
         max_output_tokens: SUMMARY_TOKENS,
+        pictures: Vec::new(),
     }
 }
 

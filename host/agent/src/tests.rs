@@ -1,6 +1,7 @@
 //! Tests of the loop against ports held in memory.
 
 mod calls;
+mod chosen;
 pub(crate) mod fakes;
 mod resume;
 mod session;

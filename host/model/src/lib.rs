@@ -5,6 +5,7 @@
 //! * `select` chooses ([`Selector`]): a configured gateway, else a local server (`detect`), else `demo` ([`DemoModel`]);
 //! * `openai` makes one call over HTTP: [`Gateway`] drives, everything that decides is pure and has no
 //!   sockets and no clock: the request body, the server-sent events, the assembly of deltas, complaints;
+//! * `offer` is what a person may choose from, where a task names its model;
 //! * `retry` decides what a failed attempt leads to;
 //! * `owner` asks the system whose a found server is, before anything is sent to it;
 //! * `endpoint` holds the two values worth guarding: where the gateway is, and the token only it is sent.
@@ -15,6 +16,7 @@
 mod demo;
 mod detect;
 mod endpoint;
+mod offer;
 mod openai;
 mod owner;
 mod pace;
@@ -25,6 +27,7 @@ mod show;
 pub use demo::DemoModel;
 pub use detect::LocalServer;
 pub use endpoint::{Endpoint, EndpointError, Token, TokenError};
+pub use offer::{NameError, Offer};
 pub use openai::{Gateway, GatewayOptions, Offered, Timings, fuzz_stream};
 pub use pace::{Pace, RealPace};
 pub use select::{ModelConfig, ModelConfigError, Selector};

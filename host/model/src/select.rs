@@ -1,23 +1,31 @@
 //! Which model answers: the configured gateway, else a local server, else the demo model.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lanyard_ports::model::Model;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::demo::DemoModel;
 use crate::detect::{self, LocalServer, Probe};
 use crate::endpoint::{Endpoint, EndpointError, Token, TokenError};
-use crate::openai::Timings;
-use crate::openai::{Gateway, GatewayOptions};
+use crate::offer::{self, NameError, Offer};
+use crate::openai::{Gateway, GatewayOptions, Offered, Timings, models};
 use crate::pace::{Pace, RealPace};
 
 /// How often local servers are looked for, and a found one is looked after. Whoever starts Ollama sees it used at
 /// the next task but one at the latest; nobody pays for a probe at every task.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a list of models is not asked for again, and how long after it was asked for in vain: a page that is opened
+/// again and again costs the gateway one request a minute.
+const LIST_FOR: Duration = Duration::from_secs(60);
+const NO_LIST_FOR: Duration = Duration::from_secs(10);
+
+/// How long a person waits for the list. A gateway that has one has it at once.
+const LIST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a task waits for the model's name to be learnt; the call itself asks again with more patience.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
@@ -126,8 +134,21 @@ pub struct Selector {
     timings: Timings,
     pace: Arc<dyn Pace>,
     held: watch::Sender<Held>,
+    /// What the gateway last said it offers.
+    listed: Mutex<Option<Arc<Listed>>>,
+    /// Held while it is asked, so that one request serves all who wait.
+    asking: AsyncMutex<()>,
     /// When servers were last looked for. Held while looking, so that one probe serves all who wait.
-    looked: Mutex<Option<Instant>>,
+    looked: AsyncMutex<Option<Instant>>,
+}
+
+/// A list of models, or that there is none.
+#[derive(Debug)]
+struct Listed {
+    at: Instant,
+    /// Whose it is.
+    endpoint: String,
+    models: Option<Vec<Offered>>,
 }
 
 impl fmt::Debug for Selector {
@@ -182,7 +203,9 @@ impl Selector {
             timings,
             pace,
             held: watch::Sender::new(held),
-            looked: Mutex::new(None),
+            listed: Mutex::new(None),
+            asking: AsyncMutex::new(()),
+            looked: AsyncMutex::new(None),
         })
     }
 
@@ -200,6 +223,74 @@ impl Selector {
             *looked = Some(Instant::now());
         }
         self.known()
+    }
+
+    /// What a task may choose from. Asks the gateway at most once in [`LIST_FOR`], for [`LIST_PATIENCE`] at most.
+    /// Cancel-safe.
+    pub async fn offer(&self) -> Offer {
+        let current = self.current().await.info();
+        let held = self.held.borrow().clone();
+        let names = match held {
+            Held::Demo(_) => vec![current.name.clone()],
+            Held::Gateway(gateway) | Held::Local(_, gateway) => {
+                let listed = self.listed(&gateway).await;
+                listed.models.as_deref().map(offer::names).unwrap_or_default()
+            }
+        };
+        Offer { current, names }
+    }
+
+    /// Whether a task may name this model.
+    ///
+    /// # Errors
+    /// [`NameError`] says what may be named instead.
+    pub async fn check(&self, name: &str) -> Result<(), NameError> {
+        let Offer { current, names } = self.offer().await;
+        offer::check(name, current.demo.then_some(current.name.as_str()), &names)
+    }
+
+    /// The model of that name at the place in use; `None` when the demo model is, and has another.
+    pub fn named(&self, name: &str) -> Option<Arc<dyn Model>> {
+        let held = self.held.borrow().clone();
+        match held {
+            Held::Demo(demo) => (demo.info().name == name).then_some(demo as Arc<dyn Model>),
+            Held::Gateway(gateway) | Held::Local(_, gateway) => {
+                let known = self.last_listed(&gateway).and_then(|listed| {
+                    let models = listed.models.as_ref()?;
+                    models.iter().find(|model| models::same(&model.name, name)).cloned()
+                });
+                let context_window = known.and_then(|model| model.context_window);
+                Some(Arc::new(gateway.other(Offered { name: name.to_owned(), context_window })))
+            }
+        }
+    }
+
+    async fn listed(&self, gateway: &Gateway) -> Arc<Listed> {
+        let _asking = self.asking.lock().await;
+        let fresh = |listed: &Arc<Listed>| {
+            listed.at.elapsed() < if listed.models.is_some() { LIST_FOR } else { NO_LIST_FOR }
+        };
+        if let Some(listed) = self.last_listed(gateway).filter(fresh) {
+            return listed;
+        }
+        let models = match timeout(LIST_PATIENCE, gateway.list()).await {
+            Ok(Ok(models)) => Some(models),
+            Ok(Err(fault)) => {
+                tracing::debug!(?fault, "the gateway does not list its models");
+                None
+            }
+            Err(_) => None,
+        };
+        let endpoint = gateway.info().endpoint;
+        let listed = Arc::new(Listed { at: Instant::now(), endpoint, models });
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&listed));
+        listed
+    }
+
+    /// What that gateway last said, if it was the one asked.
+    fn last_listed(&self, gateway: &Gateway) -> Option<Arc<Listed>> {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        listed.filter(|listed| listed.endpoint == gateway.info().endpoint)
     }
 
     async fn look(&self) {
@@ -267,6 +358,32 @@ mod tests {
         assert_eq!(info.endpoint, "http://gw:4000/v1");
         assert_eq!(info.source, "environment");
         assert_eq!(model.context_window(), 50_000);
+    }
+
+    #[tokio::test]
+    async fn the_demo_model_offers_itself() {
+        let selector = Selector::new(quiet()).unwrap();
+        assert_eq!(selector.offer().await.names, ["demo"]);
+        assert_eq!(selector.check("demo").await, Ok(()));
+        assert!(selector.named("demo").unwrap().info().demo);
+        assert!(selector.named("gpt").is_none());
+        selector.check("gpt").await.unwrap_err();
+    }
+
+    #[test]
+    fn a_model_that_a_task_names_is_asked_for_at_the_same_place() {
+        let config = ModelConfig {
+            endpoint: Some("http://gw:4000".into()),
+            model: Some("m1".into()),
+            context_window: Some(50_000),
+            ..quiet()
+        };
+        let selector = Selector::new(config).unwrap();
+        let named = selector.named("m2").unwrap();
+        let info = named.info();
+        assert_eq!((info.name.as_str(), info.source.as_str()), ("m2", "task"));
+        assert_eq!(info.endpoint, selector.known().info().endpoint);
+        assert_eq!(named.context_window(), 50_000, "nothing better is known of it");
     }
 
     #[test]

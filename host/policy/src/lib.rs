@@ -17,6 +17,7 @@ pub mod filter;
 pub mod gitname;
 pub mod layer;
 pub mod net;
+pub mod overview;
 pub mod path;
 pub mod permit;
 pub mod reading;

@@ -11,7 +11,7 @@ use lanyard_protocol::approval::{ApprovalRecord, ChangeKind, RememberedRule};
 use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{EventBody, HostEvent, HostEventBody, SessionEvent, ToolCompleted, Usage};
-use lanyard_protocol::health::HealthCounters;
+use lanyard_protocol::health::{HealthCounters, TaskDay};
 use lanyard_protocol::id::{
     ApprovalId, ArtifactId, CommandId, DeviceId, EventId, PrincipalId, RuleId, SessionId, StepId, TaskId,
     ToolCallId, WorkspaceId,
@@ -415,6 +415,9 @@ pub trait Journal: Send + Sync {
     fn counts(&self, prefix: &str) -> Result<Vec<(String, u64)>, JournalError>;
     /// Counts for the health panel.
     fn counters(&self) -> Result<HealthCounters, JournalError>;
+    /// Tasks that ended, by day, oldest first; only days on which one did, and some around the last
+    /// [`lanyard_protocol::limits::HEALTH_DAYS`].
+    fn task_days(&self) -> Result<Vec<TaskDay>, JournalError>;
     /// Whether a new task may start, or why not (`store.max_bytes`).
     fn room(&self) -> Result<(), JournalError>;
 }

@@ -15,6 +15,31 @@ use tokio_util::sync::CancellationToken;
 /// Progress messages that may wait for the loop before the adapter waits in turn.
 pub const PROGRESS_CAPACITY: usize = 256;
 
+/// [`ModelInfo::source`] of a model that the task itself named.
+pub const NAMED_BY_TASK: &str = "task";
+
+/// A picture that a person attached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// `image/png`, …
+    pub media_type: &'static str,
+    /// The file.
+    pub bytes: Arc<[u8]>,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({}, {} bytes)", self.media_type, self.bytes.len())
+    }
+}
+
+/// Where the pictures of a session come from.
+#[async_trait::async_trait]
+pub trait Pictures: Send + Sync {
+    /// The picture at a path as `StartTask.attachments` names it; `None` when there is none that a model may be shown.
+    async fn picture(&self, path: &str) -> Option<Picture>;
+}
+
 /// What is sent. Already redacted and within the window.
 #[derive(Debug, Clone)]
 pub struct ModelRequest {
@@ -26,6 +51,8 @@ pub struct ModelRequest {
     pub tools: Vec<ToolSpec>,
     /// Most tokens of the answer.
     pub max_output_tokens: u64,
+    /// Pictures, each with the position of the message it belongs to. A model that cannot be shown them is told so.
+    pub pictures: Vec<(usize, Picture)>,
 }
 
 /// What the adapter tells while it works.
@@ -137,6 +164,12 @@ pub trait Model: Send + Sync {
     /// The model to use for a whole task, where this one stands for a choice that may change meanwhile. `None` when
     /// it is itself a fixed one.
     fn held(&self) -> Option<Arc<dyn Model>> {
+        None
+    }
+
+    /// The model of another name at the same place, for one task; `None` where there are no others.
+    fn named(&self, name: &str) -> Option<Arc<dyn Model>> {
+        let _ = name;
         None
     }
 

@@ -10,7 +10,7 @@ use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
 use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::HostEvent;
-use lanyard_protocol::health::HealthCounters;
+use lanyard_protocol::health::{HealthCounters, TaskDay};
 use lanyard_protocol::id::{
     ApprovalId, ArtifactId, CommandId, PrincipalId, SessionId, TaskId, ToolCallId, WorkspaceId,
 };
@@ -154,6 +154,10 @@ impl Journal for Store {
 
     fn counters(&self) -> Result<HealthCounters, JournalError> {
         self.view()?.counters(self.space())
+    }
+
+    fn task_days(&self) -> Result<Vec<TaskDay>, JournalError> {
+        self.view()?.task_days()
     }
 
     fn room(&self) -> Result<(), JournalError> {

@@ -18,6 +18,10 @@ const VERSION_KEY: &[u8] = b"schema";
 /// Where the counters stand in `meta`.
 pub(crate) const TOTALS_KEY: &[u8] = b"totals";
 
+/// Where the tasks of the last days stand in `meta`. A host that does not know the key leaves the row alone, so that it
+/// took no new version.
+pub(crate) const DAYS_KEY: &[u8] = b"task_days";
+
 /// A step from one version to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Migration {

@@ -23,7 +23,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// Schema version and host-wide totals.
+    /// Schema version, host-wide totals, tasks of the last days.
     Meta = "meta";
     /// Schema versions this file has been through.
     Migrations = "migrations";

@@ -2,9 +2,12 @@
 //!
 //! [`plan()`] turns a model's request into demands for policy, a detail for a person and a [`Prepared`] operation;
 //! [`execute()`] carries it out against a permit for exactly that call. Files are reached by directory handle only
-//! (`ground`), programs run in a [`sandbox`], requests go to public addresses only.
+//! (`ground`), programs run in a [`sandbox`], requests go to public addresses only. People look at files through
+//! [`browse`], and send some along through `attach`.
 
 mod arguments;
+mod attach;
+pub mod browse;
 mod catalog;
 mod command;
 mod content;
@@ -24,6 +27,7 @@ mod shorten;
 mod text;
 mod workspace;
 
+pub use attach::{AttachError, attach, attached, attachment_path, is_full, picture};
 pub use catalog::{demands_of, plans_with_programs, specs};
 pub use execute::{MAX_OUTPUT_BYTES, Outcome, OutputSink, execute};
 pub use ground::GroundError;

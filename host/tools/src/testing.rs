@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use lanyard_policy::bundle::LocalDefault;
 use lanyard_policy::decide::{Terms, Unconfined, Verdict, decide};
+use lanyard_policy::demand::PlannedCall;
 use lanyard_policy::filter::ReadFilter;
 use lanyard_policy::layer::Layers;
 use lanyard_policy::path::{HostPath, Places};
@@ -132,13 +133,18 @@ impl Bench {
 
     /// What policy says; whoever started the task has switched questions off.
     pub(crate) fn decide(&self, plan: Plan) -> (Verdict, crate::Prepared) {
+        (self.judge(plan.call, ApprovalMode::Never), plan.prepared)
+    }
+
+    /// What policy says to a call of the owner's.
+    pub(crate) fn judge(&self, call: PlannedCall, approval_mode: ApprovalMode) -> Verdict {
         let initiator = Principal {
             id: PrincipalId::new("owner").unwrap(),
             name: "owner".to_owned(),
             scopes: vec![Scope::Observe, Scope::Operate, Scope::Approve, Scope::Admin],
             local: true,
         };
-        let options = TaskOptions { approval_mode: ApprovalMode::Never, ..TaskOptions::default() };
+        let options = TaskOptions { approval_mode, ..TaskOptions::default() };
         let terms = Terms {
             host: &HostId::new("host-1").unwrap(),
             initiator: &initiator,
@@ -148,7 +154,7 @@ impl Bench {
             places: &self.places,
             now: now(),
         };
-        (decide(&self.layers, plan.call, &terms), plan.prepared)
+        decide(&self.layers, call, &terms)
     }
 
     /// Carries out a plan that policy allows.
@@ -204,7 +210,7 @@ fn session() -> SessionId {
     SessionId::new("ses-1").unwrap()
 }
 
-fn request(tool: &str, arguments: Value) -> ToolRequest {
+pub(crate) fn request(tool: &str, arguments: Value) -> ToolRequest {
     ToolRequest {
         tool_name: tool.to_owned(),
         arguments: Json(arguments),

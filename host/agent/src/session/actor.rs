@@ -6,7 +6,7 @@ use lanyard_ports::journal::{Checkpoint, Journal, JournalError, NewEvent, Sessio
 use lanyard_protocol::event::{EventBody, SessionCompleted, SessionPaused, SessionResumed};
 use lanyard_protocol::id::{EventId, PrincipalId, SessionId, StepId, TaskId};
 use lanyard_protocol::method::TaskAccepted;
-use lanyard_protocol::session::SessionState;
+use lanyard_protocol::session::{ModelInfo, SessionState};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -126,7 +126,9 @@ impl Actor {
             return Err(StartError::SessionOver(session.summary.state));
         }
         journal.room()?;
-        let ports = self.ports.for_task();
+        let named = task.model.as_deref();
+        let gone = || StartError::NoSuchModel(named.unwrap_or_default().to_owned());
+        let ports = self.ports.for_task(named).ok_or_else(gone)?;
         let model = ports.model.info();
         let terms = tokio::select! {
             biased;
@@ -138,9 +140,16 @@ impl Actor {
         let ids = &ports.ids;
         let task_id = task.task_id.clone().map_or_else(|| TaskId::new(ids.fresh("task")), Ok)?;
         let step_id = StepId::new(ids.fresh("step"))?;
+        let attachments = task.attachments.clone();
         let mark = opening::mark(task, &session, (task_id.clone(), step_id), ports.clock.now());
         let mut recorder = self.recorder(mark.clone());
-        let around = Surroundings { session: &session, terms: &terms, model, instructions: &instructions };
+        let around = Surroundings {
+            session: &session,
+            terms: &terms,
+            model,
+            instructions: &instructions,
+            attachments: &attachments,
+        };
         let Moved { records, next } = opening::open(mark, around);
         recorder.commit(records, &mut Thread::default()).await?;
         // Read before the task can write more; whatever the answer, the task is on disk and goes on.
@@ -177,7 +186,8 @@ impl Actor {
         let control = TaskControl::default();
         control.cancel(by);
         let recorder = self.recorder(mark.clone());
-        let ports = self.ports.for_task();
+        // Nothing is asked any more.
+        let ports = self.ports.for_resumed(None);
         self.drive(ports, Start::Resume(mark), recorder, Vec::new(), control, session.tokens_used);
         Ok(())
     }
@@ -197,7 +207,8 @@ impl Actor {
                 let recorder = self.note(mark.clone(), body, SessionState::SessionRunning).await?;
                 let task_id = mark.task_id.clone();
                 let instructions = self.instructions().await;
-                let (ports, control) = (self.ports.for_task(), TaskControl::default());
+                let model = self.model_of(&task_id).await?;
+                let (ports, control) = (self.ports.for_resumed(model.as_ref()), TaskControl::default());
                 self.drive(ports, Start::Resume(mark), recorder, instructions, control, session.tokens_used);
                 Ok(Resumed::Running(task_id))
             }
@@ -210,6 +221,18 @@ impl Actor {
                 let reason = "the task is paused; resume the session to let it go on, or cancel the task";
                 Ok(Resumed::StaysPaused { reason: reason.to_owned() })
             }
+        }
+    }
+
+    /// The model a task began with; `None` when the log does not say, which stops no task.
+    async fn model_of(&self, task: &TaskId) -> Result<Option<ModelInfo>, JournalError> {
+        match repeat::started(&*self.ports.journal, &self.setup.session_id, task).await {
+            Ok(started) => Ok(Some(started.model)),
+            Err(error @ JournalError::Corrupt(_)) => {
+                tracing::error!(%error, "a task goes on with the host's own choice of the model");
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -35,8 +35,13 @@ pub enum StartError {
     #[error("task {0} of this session is paused; resume the session or cancel the task")]
     Paused(TaskId),
     /// The id of a task that was asked for something else.
-    #[error("task {0} of this session was started with another prompt or other options; choose a new taskId")]
+    #[error(
+        "task {0} of this session was started with another prompt, another model or other options; choose a new taskId"
+    )]
     OtherTask(TaskId),
+    /// The model it names is gone again.
+    #[error("there is no model {0:?} any more; `lanyard models` lists those there are")]
+    NoSuchModel(String),
     /// The session takes no more tasks.
     #[error("the session is over ({0:?}); create a new one")]
     SessionOver(SessionState),
@@ -122,7 +127,8 @@ impl From<&StartError> for WireError {
             | StartError::BadMaxSteps(_)
             | StartError::Busy(_)
             | StartError::Paused(_)
-            | StartError::OtherTask(_) => ErrorCode::InvalidRequest,
+            | StartError::OtherTask(_)
+            | StartError::NoSuchModel(_) => ErrorCode::InvalidRequest,
             StartError::MayNotWaiveApprovals => ErrorCode::Unauthorized,
             StartError::SessionOver(_) => ErrorCode::SessionExpired,
             StartError::Policy(PolicyStop::Expired { .. }) => ErrorCode::PolicyExpired,

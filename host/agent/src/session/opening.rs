@@ -9,6 +9,7 @@ use lanyard_protocol::principal::Scope;
 use lanyard_protocol::session::{ApprovalMode, ModelInfo, SessionState};
 
 use super::{NewTask, StartError};
+use crate::attached;
 use crate::gate::InForce;
 use crate::instructions::Instruction;
 use crate::recorder::prompt_line;
@@ -40,6 +41,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) terms: &'a InForce,
     pub(super) model: ModelInfo,
     pub(super) instructions: &'a [Instruction],
+    pub(super) attachments: &'a [String],
 }
 
 /// The first checkpoint of a task.
@@ -80,7 +82,7 @@ pub(super) fn open(mark: Checkpoint, around: Surroundings<'_>) -> Moved<Asking> 
         model: around.model,
         instructions: around.instructions.iter().map(|one| one.path.display().to_string()).collect(),
     }));
-    records.push(Record::Message(Draft::prompt(&mark.prompt)));
+    records.push(Record::Message(Draft::prompt(&attached::told(&mark.prompt, around.attachments))));
     let name = around.session.summary.name.is_empty().then(|| prompt_line(&mark.prompt));
     let begun = Asking::begin(mark, around.session.summary.workspace_id.clone());
     records.extend(begun.records);

@@ -14,7 +14,7 @@ use lanyard_protocol::approval::*;
 use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{HostEvent, SessionEvent};
-use lanyard_protocol::health::HealthCounters;
+use lanyard_protocol::health::{HealthCounters, TaskDay};
 use lanyard_protocol::id::*;
 use lanyard_protocol::message::ConversationMessage;
 use lanyard_protocol::principal::{Principal, Scope};
@@ -140,6 +140,9 @@ impl Journal for Kept {
         unused()
     }
     fn counters(&self) -> Read<HealthCounters> {
+        unused()
+    }
+    fn task_days(&self) -> Read<Vec<TaskDay>> {
         unused()
     }
     fn room(&self) -> Read<()> {

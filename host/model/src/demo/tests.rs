@@ -232,6 +232,7 @@ fn request(prompt: &str) -> ModelRequest {
         messages: vec![message(Role::User, prompt)],
         tools: tools(),
         max_output_tokens: 1_000,
+        pictures: vec![],
     }
 }
 

@@ -1,6 +1,6 @@
 //! The body of a chat completion request.
 
-use lanyard_ports::model::ModelRequest;
+use lanyard_ports::model::{ModelRequest, Picture};
 use lanyard_protocol::message::{ConversationMessage, MessageToolCall, Role};
 use lanyard_protocol::tool::ToolSpec;
 use serde_json::{Map, Value, json};
@@ -24,12 +24,33 @@ impl LimitName {
     }
 }
 
+/// Whether pictures go along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// As content parts.
+    Shown,
+    /// The gateway refused them: the model is told that it does not see them.
+    LeftOut,
+}
+
+/// What a model that cannot be shown pictures is told beside their names.
+const UNSEEN: &str = "[host] You cannot be shown the attached pictures. Say so where it matters.";
+
 /// Writes the request. The session id is not in it: it travels as a header, because strict servers refuse bodies
 /// with members they do not know.
-pub(crate) fn chat_completion(request: &ModelRequest, model: &str, limit: LimitName) -> Value {
+pub(crate) fn chat_completion(request: &ModelRequest, model: &str, limit: LimitName, sight: Sight) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), model.into());
-    body.insert("messages".into(), request.messages.iter().filter_map(message).collect());
+    let one = |(at, written): (usize, &ConversationMessage)| {
+        let pictures: Vec<&Picture> =
+            request.pictures.iter().filter(|(of, _)| *of == at).map(|(_, picture)| picture).collect();
+        let mut message = message(written)?;
+        if !pictures.is_empty() {
+            message["content"] = with_pictures(&written.content, &pictures, sight);
+        }
+        Some(message)
+    };
+    body.insert("messages".into(), request.messages.iter().enumerate().filter_map(one).collect());
     if !request.tools.is_empty() {
         body.insert("tools".into(), request.tools.iter().map(tool).collect());
     }
@@ -64,6 +85,19 @@ fn message(message: &ConversationMessage) -> Option<Value> {
     })
 }
 
+/// The text of a message with its pictures as data URLs, which every server that takes pictures takes.
+fn with_pictures(text: &str, pictures: &[&Picture], sight: Sight) -> Value {
+    if sight == Sight::LeftOut {
+        return format!("{text}\n\n{UNSEEN}").into();
+    }
+    let url = |picture: &Picture| {
+        format!("data:{};base64,{}", picture.media_type, data_encoding::BASE64.encode(&picture.bytes))
+    };
+    let part = |picture: &&Picture| json!({"type": "image_url", "image_url": {"url": url(picture)}});
+    let first = json!({"type": "text", "text": text});
+    std::iter::once(first).chain(pictures.iter().map(part)).collect()
+}
+
 /// One call of an earlier answer, under the host's id: the model's own may be empty or repeated.
 fn call(call: &MessageToolCall) -> Value {
     let arguments = match &call.arguments.0 {
@@ -88,14 +122,14 @@ fn tool(spec: &ToolSpec) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use lanyard_ports::model::ModelRequest;
+    use lanyard_ports::model::{ModelRequest, Picture};
     use lanyard_protocol::id::{MessageId, SessionId, ToolCallId};
     use lanyard_protocol::message::{ConversationMessage, MessageToolCall, Role};
     use lanyard_protocol::tool::ToolSpec;
     use lanyard_protocol::{Json, Timestamp};
     use serde_json::{Value, json};
 
-    use super::{LimitName, chat_completion};
+    use super::{LimitName, Sight, chat_completion};
 
     fn message(role: Role, content: &str) -> ConversationMessage {
         ConversationMessage {
@@ -123,8 +157,8 @@ mod tests {
 
     fn body(messages: Vec<ConversationMessage>, tools: Vec<ToolSpec>) -> Value {
         let session_id = SessionId::new("s").unwrap();
-        let request = ModelRequest { session_id, messages, tools, max_output_tokens: 99 };
-        chat_completion(&request, "m1", LimitName::MaxTokens)
+        let request = ModelRequest { session_id, messages, tools, max_output_tokens: 99, pictures: vec![] };
+        chat_completion(&request, "m1", LimitName::MaxTokens, Sight::Shown)
     }
 
     #[test]
@@ -174,6 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn pictures_go_with_their_message_or_the_model_is_told() {
+        let picture = Picture { media_type: "image/png", bytes: [1, 2, 3].into() };
+        let request = ModelRequest {
+            session_id: SessionId::new("s").unwrap(),
+            messages: vec![message(Role::System, "rules"), message(Role::User, "what is this?")],
+            tools: vec![],
+            max_output_tokens: 5,
+            pictures: vec![(1, picture.clone()), (1, picture)],
+        };
+        let sent = |sight| chat_completion(&request, "m1", LimitName::MaxTokens, sight)["messages"].clone();
+        let part = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AQID"}});
+        let content = json!([{"type": "text", "text": "what is this?"}, part, part]);
+        assert_eq!(
+            sent(Sight::Shown),
+            json!([{"role": "system", "content": "rules"}, {"role": "user", "content": content}])
+        );
+        let told = sent(Sight::LeftOut)[1]["content"].as_str().unwrap().to_owned();
+        assert!(told.starts_with("what is this?\n\n[host] You cannot be shown"), "{told}");
+    }
+
+    #[test]
     fn no_tools_no_member() {
         assert!(body(vec![], vec![]).get("tools").is_none());
     }
@@ -181,8 +236,14 @@ mod tests {
     #[test]
     fn the_limit_can_be_named_otherwise() {
         let session_id = SessionId::new("s").unwrap();
-        let request = ModelRequest { session_id, messages: vec![], tools: vec![], max_output_tokens: 5 };
-        let body = chat_completion(&request, "m1", LimitName::MaxCompletionTokens);
+        let request = ModelRequest {
+            session_id,
+            messages: vec![],
+            tools: vec![],
+            max_output_tokens: 5,
+            pictures: vec![],
+        };
+        let body = chat_completion(&request, "m1", LimitName::MaxCompletionTokens, Sight::Shown);
         assert_eq!(body["max_completion_tokens"], 5);
         assert!(body.get("max_tokens").is_none());
     }

@@ -77,6 +77,31 @@ impl Complaint {
         }
     }
 
+    /// Whether a request with pictures was refused for them: servers of text-only models say so in many ways, and as a
+    /// bad request or as a fault of their own. What a guardrail says stands.
+    pub(crate) fn is_about_pictures(&self) -> bool {
+        /// Too large, or of a kind that is not taken.
+        const STATUSES: [u16; 2] = [413, 415];
+        const WORDS: [&str; 8] = [
+            "image",
+            "vision",
+            "multimodal",
+            "multi-modal",
+            "mmproj",
+            // What takes text only says to a list of parts.
+            "valid string",
+            "expected a string",
+            "must be a string",
+        ];
+        if !matches!(self.subject, Subject::Request | Subject::Fault) {
+            return false;
+        }
+        let said = self.message.to_ascii_lowercase();
+        STATUSES.contains(&self.status)
+            || WORDS.iter().any(|word| said.contains(word))
+            || self.param.contains("content")
+    }
+
     fn of_value(status: u16, value: &Value) -> Self {
         // Google wraps its error in a list of one.
         let value = value.get(0).unwrap_or(value);
@@ -269,6 +294,28 @@ mod tests {
         ] {
             let complaint = Complaint::of_stream(&json!({ "error": error }));
             assert_eq!((complaint.status, complaint.subject), (status, subject), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_pictures_is_known_in_its_many_forms() {
+        let error = |message: &str, param: &str| json!({"error": {"message": message, "type": "invalid_request_error", "param": param}});
+        for (status, body) in [
+            (400, error("This model does not support image_url content.", "")),
+            (400, error("Invalid content type.", "messages.[1].content.[1].type")),
+            (500, error("image input is not supported - hint: you may need to provide the mmproj", "")),
+            (422, json!({"detail": "body.messages.1.content: Input should be a valid string"})),
+            (413, json!("Request Entity Too Large")),
+        ] {
+            assert!(read(status, body.clone()).is_about_pictures(), "{body}");
+        }
+        for (status, body) in [
+            (401, error("Authentication Error", "")),
+            (400, error("Invalid model name", "model")),
+            (429, error("too many image tokens per minute", "")),
+            (400, json!({"error": {"message": "the image was blocked", "code": "content_filter"}})),
+        ] {
+            assert!(!read(status, body.clone()).is_about_pictures(), "{body}");
         }
     }
 

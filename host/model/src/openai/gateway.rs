@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lanyard_ports::model::{Model, ModelAnswer, ModelError, ModelProgress, ModelRequest};
+use lanyard_ports::model::{Model, ModelAnswer, ModelError, ModelProgress, ModelRequest, NAMED_BY_TASK};
 use lanyard_protocol::error::WireError;
 use lanyard_protocol::session::ModelInfo;
 use reqwest::Response;
@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::body::{self, LimitName};
+use super::body::{self, LimitName, Sight};
 use super::complaint::Complaint;
 use super::decode::Decoder;
 use super::http::{self, Timings};
@@ -55,7 +55,7 @@ pub struct GatewayOptions {
 
 /// A model behind an OpenAI-compatible API. Nothing is opened before the first call.
 pub struct Gateway {
-    link: Link,
+    link: Arc<Link>,
     /// The model in use, once known.
     chosen: OnceCell<Offered>,
     /// What the owner says fits.
@@ -64,6 +64,8 @@ pub struct Gateway {
     found: bool,
     /// The gateway wants the limit of the answer named the new way.
     new_limit_name: AtomicBool,
+    /// The gateway, or the model behind it, refused pictures.
+    refuses_pictures: AtomicBool,
     timings: Timings,
     pace: Arc<dyn Pace>,
 }
@@ -93,14 +95,33 @@ impl Gateway {
         let GatewayOptions { endpoint, token, model, context_window, source, found } = options;
         let chosen = model.map(|name| OnceCell::new_with(Some(Offered { name, context_window })));
         Self {
-            link: Link::new(endpoint, token, judge, timings.connect),
+            link: Arc::new(Link::new(endpoint, token, judge, timings.connect)),
             chosen: chosen.unwrap_or_default(),
             context_window,
             source,
             found,
             new_limit_name: AtomicBool::new(false),
+            refuses_pictures: AtomicBool::new(false),
             timings,
             pace,
+        }
+    }
+
+    /// Another model of the same gateway, over the same connections. `offered` is it as far as it is known; what the
+    /// owner said of the window was said of the owner's choice and counts where nothing else is known.
+    pub(crate) fn other(&self, offered: Offered) -> Self {
+        let own = self.chosen.get().is_some_and(|chosen| chosen.name == offered.name);
+        let said = if own { self.context_window } else { offered.context_window.or(self.context_window) };
+        Self {
+            link: Arc::clone(&self.link),
+            context_window: said,
+            chosen: OnceCell::new_with(Some(offered)),
+            source: NAMED_BY_TASK.to_owned(),
+            found: self.found,
+            new_limit_name: AtomicBool::new(self.new_limit_name.load(Ordering::Relaxed)),
+            refuses_pictures: AtomicBool::new(false),
+            timings: self.timings,
+            pace: Arc::clone(&self.pace),
         }
     }
 
@@ -164,11 +185,13 @@ impl Gateway {
     ) -> Result<ModelAnswer, ModelError> {
         let mut attempt = 1;
         loop {
-            let fault = match self.attempt(request, progress).await {
+            let sight = self.sight();
+            let fault = match self.attempt(request, sight, progress).await {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
-            if self.learns_from(&fault) {
+            let shown = sight == Sight::Shown && !request.pictures.is_empty();
+            if self.learns_from(&fault) || (shown && self.learns_of_pictures(&fault)) {
                 continue;
             }
             match decide(&fault, attempt, self.pace.random(), self.pace.now(), &self.site()) {
@@ -193,6 +216,7 @@ impl Gateway {
     async fn attempt(
         &self,
         request: &ModelRequest,
+        sight: Sight,
         progress: &mpsc::Sender<ModelProgress>,
     ) -> Result<ModelAnswer, Fault> {
         let chosen = self.chosen().await?;
@@ -200,7 +224,7 @@ impl Gateway {
             true => LimitName::MaxCompletionTokens,
             false => LimitName::MaxTokens,
         };
-        let body = body::chat_completion(request, &chosen.name, limit).to_string();
+        let body = body::chat_completion(request, &chosen.name, limit, sight).to_string();
         let post = self
             .link
             .post_chat()?
@@ -258,6 +282,22 @@ impl Gateway {
         complaint.status == 400
             && complaint.message.contains("max_completion_tokens")
             && !self.new_limit_name.swap(true, Ordering::Relaxed)
+    }
+
+    fn sight(&self) -> Sight {
+        if self.refuses_pictures.load(Ordering::Relaxed) { Sight::LeftOut } else { Sight::Shown }
+    }
+
+    /// Whether the fault of a request with pictures is about them. They are then left out, of this request and of those
+    /// after it: better an answer without them than none.
+    fn learns_of_pictures(&self, fault: &Fault) -> bool {
+        let Fault::Complaint { complaint, .. } = fault else { return false };
+        let refused = complaint.is_about_pictures();
+        if refused {
+            tracing::info!(said = complaint.message, "the gateway takes no pictures; they are left out");
+            self.refuses_pictures.store(true, Ordering::Relaxed);
+        }
+        refused
     }
 
     fn name(&self) -> &str {

@@ -6,7 +6,7 @@ use lanyard_ports::journal::{Baseline, CallRecord, Checkpoint, CommandRecord, Jo
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::HostEvent;
-use lanyard_protocol::health::HealthCounters;
+use lanyard_protocol::health::{HealthCounters, TaskDay};
 use lanyard_protocol::id::{ApprovalId, CommandId, PrincipalId, SessionId, TaskId, ToolCallId};
 use lanyard_protocol::message::ConversationMessage;
 use lanyard_protocol::session::TaskSummary;
@@ -15,8 +15,8 @@ use lanyard_protocol::tool::ToolRequest;
 use super::{View, decode};
 use crate::error::corrupt;
 use crate::keys;
-use crate::record::{CallRow, Record, Totals};
-use crate::schema::TOTALS_KEY;
+use crate::record::{CallRow, DaysRow, Record, Totals};
+use crate::schema::{DAYS_KEY, TOTALS_KEY};
 use crate::space::Space;
 use crate::table::TableId;
 
@@ -122,6 +122,25 @@ impl View<'_> {
     /// Counters of the last commit.
     pub(crate) fn totals(&self) -> Result<Totals, JournalError> {
         Ok(self.get::<Totals>(TOTALS_KEY)?.unwrap_or_default())
+    }
+
+    /// Tasks that ended, by day, oldest first. A row that cannot be read is as good as none.
+    pub(crate) fn task_days(&self) -> Result<Vec<TaskDay>, JournalError> {
+        let days = match self.get::<DaysRow>(DAYS_KEY) {
+            Ok(days) => days.unwrap_or_default().days,
+            Err(error @ JournalError::Corrupt(_)) => {
+                tracing::error!(%error, "the tasks of the last days are left out");
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let told = days.into_iter().map(|row| TaskDay {
+            day: row.day,
+            completed: row.completed,
+            failed: row.failed,
+            cancelled: row.cancelled,
+        });
+        Ok(told.collect())
     }
 
     pub(crate) fn counters(&self, space: &Space) -> Result<HealthCounters, JournalError> {

@@ -28,7 +28,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use call::CallRow;
-pub(crate) use counters::{Head, MigrationRow, OwnerRow, Totals};
+pub(crate) use counters::{DaysRow, Head, MigrationRow, OwnerRow, Totals};
 pub(crate) use device::CounterRow;
 pub(crate) use session::Digest;
 
@@ -107,6 +107,7 @@ stored_as_they_are! {
     ConnectionRecord => Connections;
     ConversationMessage => Messages;
     CounterRow => Counters;
+    DaysRow => Meta;
     Digest => Digests;
     EventEnvelope => Outbox;
     Head => Heads;
@@ -163,7 +164,7 @@ fn decodes(table: TableId, bytes: &[u8]) -> bool {
         R::decode(bytes).is_ok()
     }
     match table {
-        TableId::Meta => reads::<Totals>(bytes),
+        TableId::Meta => reads::<Totals>(bytes) || reads::<DaysRow>(bytes),
         TableId::Migrations => reads::<MigrationRow>(bytes),
         TableId::Sessions => reads::<lanyard_ports::journal::SessionRecord>(bytes),
         TableId::Heads => reads::<Head>(bytes),

@@ -82,6 +82,33 @@ fn every_record() -> Vec<String> {
     ]
 }
 
+#[test]
+fn the_tasks_of_the_last_days_round_trip_and_their_bytes_are_pinned() {
+    let mut days = DaysRow::default();
+    days.day(20_400).completed = 3;
+    days.day(20_401).failed = 300;
+    assert_eq!(round_trip(&days), "meta 45e4895bdf7fd3b4");
+}
+
+#[test]
+fn days_far_from_the_one_counted_go() {
+    let mut days = DaysRow::default();
+    let mut kept = |day: u32| {
+        days.day(day).completed += 1;
+        days.days.iter().map(|row| row.day).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(100), [100]);
+    assert_eq!(kept(113), [100, 113]);
+    assert_eq!(kept(114), [113, 114], "a fortnight is over");
+    assert_eq!(kept(101), [101, 113, 114], "a clock set back a little loses nothing");
+    assert_eq!(kept(90_000), [90_000]);
+    assert_eq!(kept(115), [115], "a clock that was wrong for a while leaves nothing behind");
+    for day in 0..1_000 {
+        days.day(day).completed += 1;
+        assert!(days.days.len() <= 2 * lanyard_protocol::limits::HEALTH_DAYS);
+    }
+}
+
 /// What is on people's disks. A change here needs a new version byte and a decoder for the old form.
 const PINNED: &[&str] = &[
     "meta c0ddac4c5614c901",

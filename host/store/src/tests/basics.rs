@@ -3,6 +3,7 @@
 use lanyard_ports::journal::{CallPhase, Cursor, Journal, JournalError, Write};
 use lanyard_protocol::approval::ApprovalState;
 use lanyard_protocol::event::{HostEventBody, HostStopping};
+use lanyard_protocol::health::TaskDay;
 use lanyard_protocol::session::{SessionState, TaskState};
 
 use super::Fixture;
@@ -188,6 +189,50 @@ async fn health_counts_without_counting() {
     assert_eq!(counters.approvals_pending, 1);
     assert!(counters.store_bytes > 0);
     assert_eq!(f.store.room(), Ok(()));
+}
+
+#[tokio::test]
+async fn ends_of_tasks_are_counted_by_day_and_outlive_the_host() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    let f = Fixture::new();
+    f.commit(vec![session("a")]).await;
+    let ends = |name: &str, state: TaskState, at: i64| {
+        let mut task = task(name, state);
+        task.ended_at = (state != TaskState::Running).then(|| super::sample::at(at));
+        progress("a", |p| p.task = Some(task))
+    };
+    for (name, state, at) in [
+        ("t1", TaskState::Running, 0),
+        ("t1", TaskState::Completed, DAY),
+        // Told twice, counted once.
+        ("t1", TaskState::Completed, DAY),
+        ("t2", TaskState::Failed, 2 * DAY - 1),
+        ("t3", TaskState::Cancelled, 2 * DAY),
+    ] {
+        f.commit(vec![ends(name, state, at)]).await;
+    }
+    let day = |day, completed, failed, cancelled| TaskDay { day, completed, failed, cancelled };
+    assert_eq!(f.store.task_days().unwrap(), [day(1, 1, 1, 0), day(2, 0, 0, 1)]);
+    let f = f.reopen();
+    assert_eq!(f.store.task_days().unwrap(), [day(1, 1, 1, 0), day(2, 0, 0, 1)]);
+    // A fortnight later only the last days are kept, and the session's end takes none of them away.
+    f.commit(vec![ends("t4", TaskState::Completed, 15 * DAY)]).await;
+    f.commit(vec![Write::DeleteSession(sid("a"))]).await;
+    assert_eq!(f.store.task_days().unwrap(), [day(2, 0, 0, 1), day(15, 1, 0, 0)]);
+}
+
+#[tokio::test]
+async fn a_damaged_picture_of_the_last_days_keeps_no_task_from_ending() {
+    let f = Fixture::new();
+    f.commit(vec![session("a")]).await;
+    let f = f.tampered(|txn| {
+        let mut meta = txn.open_table(crate::table::TableId::Meta.definition()).unwrap();
+        meta.insert(crate::schema::DAYS_KEY, [1, 255, 255].as_slice()).unwrap();
+    });
+    assert_eq!(f.store.task_days().unwrap(), []);
+    f.commit(vec![progress("a", |p| p.task = Some(task("t1", TaskState::Completed)))]).await;
+    assert_eq!(f.store.task_days().unwrap().len(), 1);
+    assert_eq!(f.store.counters().unwrap().tasks_completed, 1);
 }
 
 #[tokio::test]

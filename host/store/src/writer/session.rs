@@ -9,7 +9,8 @@ use lanyard_protocol::session::{TaskState, TaskSummary, WorkspaceScope};
 use super::stage::Stage;
 use crate::error::{Rejection, corrupt, refused, unstorable};
 use crate::keys;
-use crate::record::{Head, OwnerRow};
+use crate::record::{DaysRow, Head, OwnerRow, Record};
+use crate::schema::DAYS_KEY;
 use crate::table::TableId;
 
 /// Tables whose keys begin with a session's id.
@@ -72,7 +73,7 @@ impl Stage<'_, '_> {
             self.mark(TableId::SessionsByChange, keys::by_change(after, &session_id));
         }
         if let Some(task) = task {
-            self.task(&session_id, &task)?;
+            self.task(&session_id, &task, at)?;
             record.summary.last_task = Some(task);
         }
         let over = record.summary.state.is_final();
@@ -85,7 +86,7 @@ impl Stage<'_, '_> {
     }
 
     /// Upserts a task and counts its end, once.
-    fn task(&mut self, session: &SessionId, task: &TaskSummary) -> Result<(), Rejection> {
+    fn task(&mut self, session: &SessionId, task: &TaskSummary, at: Timestamp) -> Result<(), Rejection> {
         let key = keys::task(session, &task.task_id);
         let before = self.get::<TaskSummary>(&key)?.map_or(TaskState::Running, |before| before.state);
         if before == TaskState::Running {
@@ -95,8 +96,33 @@ impl Stage<'_, '_> {
                 TaskState::Failed => self.totals.tasks_failed += 1,
                 TaskState::Cancelled => self.totals.tasks_cancelled += 1,
             }
+            if task.state != TaskState::Running {
+                self.count_in_its_day(task, at)?;
+            }
         }
         self.put(key, task)
+    }
+
+    /// Adds the end of a task to those of its day (UTC).
+    fn count_in_its_day(&mut self, task: &TaskSummary, at: Timestamp) -> Result<(), Rejection> {
+        let mut days = match self.raw(TableId::Meta, DAYS_KEY)?.map(|bytes| DaysRow::decode(&bytes)) {
+            Some(Ok(days)) => days,
+            None => DaysRow::default(),
+            // A picture on the health panel is not worth a task that cannot end.
+            Some(Err(why)) => {
+                tracing::error!(%why, "the tasks of the last days cannot be read and are counted anew");
+                DaysRow::default()
+            }
+        };
+        let day = days.day(task.ended_at.unwrap_or(at).day());
+        let counted = match task.state {
+            TaskState::Running => return Ok(()),
+            TaskState::Completed => &mut day.completed,
+            TaskState::Failed => &mut day.failed,
+            TaskState::Cancelled => &mut day.cancelled,
+        };
+        *counted = counted.saturating_add(1);
+        self.put(DAYS_KEY.to_vec(), &days)
     }
 
     pub(super) fn delete_session(&mut self, id: &SessionId) -> Result<(), Rejection> {

@@ -1,6 +1,6 @@
 //! Opening and reading files without being held up or led astray.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use cap_fs_ext::{FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
@@ -77,6 +77,20 @@ impl OpenFile {
             return Err(PathError::TooLarge { path: self.path, size, limit });
         }
         Ok(content)
+    }
+
+    /// At most `length` bytes from `offset`; none beyond the end.
+    pub(crate) fn piece(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, PathError> {
+        let failed = |source| PathError::Io { path: self.path.clone(), source };
+        self.file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        (&self.file).take(length as u64).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    /// Back to the first byte.
+    pub(crate) fn rewind(&mut self) -> Result<(), PathError> {
+        self.file.rewind().map_err(|source| PathError::Io { path: self.path.clone(), source })
     }
 
     /// The handle, to be read piece by piece.

@@ -28,8 +28,8 @@ use crate::sandbox::Held;
 
 pub(crate) use alias::Aliases;
 pub(crate) use error::PathError;
-pub(crate) use file::{open_regular, read_link_text, sync_directory};
-pub(crate) use replace::{Expected, MAX_CHANGED_BYTES, remove, rename_new, replace};
+pub(crate) use file::{OpenFile, open_regular, read_link_text, sync_directory};
+pub(crate) use replace::{Expected, MAX_CHANGED_BYTES, create_new, remove, rename_new, replace};
 pub(crate) use resolve::LastLink;
 pub use root::GroundError;
 use root::Root;

@@ -62,6 +62,32 @@ pub(crate) fn replace(
     Ok(written)
 }
 
+/// Puts a new file under the first of `names` that is free: written beside, flushed, then renamed over nothing. Returns
+/// the name it has. `path` is the one wished for, for errors.
+pub(crate) fn create_new(
+    dir: &Dir,
+    names: impl Iterator<Item = String>,
+    path: &Path,
+    content: &mut dyn io::Read,
+) -> Result<String, PathError> {
+    let failed = |source| PathError::Io { path: path.to_owned(), source };
+    let mut temporary = Temporary::create(dir, None).map_err(failed)?;
+    io::copy(content, &mut temporary.file).map_err(failed)?;
+    temporary.file.sync_all().map_err(failed)?;
+    for name in names {
+        match rename_new(dir, &temporary.name, dir, &name, path) {
+            Ok(()) => {
+                temporary.settled = true;
+                sync_directory(dir).map_err(failed)?;
+                return Ok(name);
+            }
+            Err(PathError::Exists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(PathError::Exists { path: path.to_owned() })
+}
+
 /// Whether what is at `name` is still what was planned with.
 fn check(
     dir: &Dir,

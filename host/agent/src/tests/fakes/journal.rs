@@ -12,7 +12,7 @@ use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
 use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{EventBody, HostEvent, SessionEvent};
-use lanyard_protocol::health::HealthCounters;
+use lanyard_protocol::health::{HealthCounters, TaskDay};
 use lanyard_protocol::id::{ApprovalId, CommandId, PrincipalId, SessionId, TaskId, ToolCallId, WorkspaceId};
 use lanyard_protocol::message::ConversationMessage;
 use lanyard_protocol::session::{SessionState, SessionSummary, TaskSummary, WorkspaceScope};
@@ -390,6 +390,10 @@ impl Journal for MemoryJournal {
     }
 
     fn counters(&self) -> Result<HealthCounters, JournalError> {
+        unreachable!("the loop reads no counters")
+    }
+
+    fn task_days(&self) -> Result<Vec<TaskDay>, JournalError> {
         unreachable!("the loop reads no counters")
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use lanyard_ports::model::Model;
+use lanyard_ports::model::{Model, Picture, Pictures};
 use lanyard_ports::sink::DeltaSink;
 use lanyard_ports::source::{Clock, IdSource};
 use lanyard_protocol::Timestamp;
@@ -66,6 +66,15 @@ impl PolicyGate for Gate {
             Some(stop) => Err(stop),
             None => Ok(InForce { bundle_version: "7".into(), limits: *self.limits.lock().unwrap() }),
         }
+    }
+}
+
+struct NoPictures;
+
+#[async_trait::async_trait]
+impl Pictures for NoPictures {
+    async fn picture(&self, _: &str) -> Option<Picture> {
+        None
     }
 }
 
@@ -146,6 +155,7 @@ impl World {
             ids: self.ids.clone(),
             gate: self.gate.clone(),
             redactor: Arc::new(hide),
+            pictures: Arc::new(NoPictures),
         }
     }
 
@@ -156,6 +166,11 @@ impl World {
     /// A session whose model is this one.
     pub(crate) fn session_with(&self, model: Arc<dyn Model>) -> Session {
         self.session_on("/nonexistent/w", Ports { model, ..self.ports() })
+    }
+
+    /// A session on these ports.
+    pub(crate) fn session_of(&self, ports: Ports) -> Session {
+        self.session_on("/nonexistent/w", ports)
     }
 
     fn session_on(&self, root: &str, ports: Ports) -> Session {
@@ -240,7 +255,14 @@ pub(crate) fn remote(scopes: &[Scope]) -> Principal {
 }
 
 pub(crate) fn new_task(prompt: &str, options: TaskOptions) -> NewTask {
-    NewTask { task_id: None, prompt: prompt.into(), options, initiator: owner() }
+    NewTask {
+        task_id: None,
+        prompt: prompt.into(),
+        options,
+        initiator: owner(),
+        model: None,
+        attachments: Vec::new(),
+    }
 }
 
 pub(crate) fn task_id(text: &str) -> TaskId {
