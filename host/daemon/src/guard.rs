@@ -7,12 +7,15 @@ use lanyard_agent::{InForce, ModelLimits, PolicyGate, PolicyStop, Redactor as Re
 use lanyard_dispatch::{PolicyLapse, SessionPolicy};
 use lanyard_model::Selector;
 use lanyard_policy::decide::permit_model;
+use lanyard_policy::filter::ReadFilter;
 use lanyard_policy::layer::Layers;
+use lanyard_policy::path::HostPath;
 use lanyard_policy::redact::Redactor;
-use lanyard_ports::model::{Model, ModelAnswer, ModelError, ModelProgress, ModelRequest};
+use lanyard_ports::model::{Model, ModelAnswer, ModelError, ModelProgress, ModelRequest, Picture, Pictures};
 use lanyard_ports::source::Clock;
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::session::ModelInfo;
+use lanyard_tools::Workspace;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +36,10 @@ impl Model for SelectedModel {
         Some(self.0.known())
     }
 
+    fn named(&self, name: &str) -> Option<Arc<dyn Model>> {
+        self.0.named(name)
+    }
+
     async fn answer(
         &self,
         request: &ModelRequest,
@@ -40,6 +47,34 @@ impl Model for SelectedModel {
         cancel: &CancellationToken,
     ) -> Result<ModelAnswer, ModelError> {
         self.0.known().answer(request, progress, cancel).await
+    }
+}
+
+/// Pictures attached to a session's prompts, as far as policy lets them be read without asking.
+pub(crate) struct SessionPictures {
+    pub(crate) workspace: Arc<Workspace>,
+    pub(crate) policy: Arc<SessionPolicy>,
+}
+
+#[async_trait::async_trait]
+impl Pictures for SessionPictures {
+    async fn picture(&self, path: &str) -> Option<Picture> {
+        let (workspace, layers, path) = (self.workspace.clone(), self.policy.held(), path.to_owned());
+        let read = move || {
+            let real = lanyard_tools::attachment_path(&workspace, &path)?;
+            let real = HostPath::parse(real.to_str()?).ok()?;
+            if !ReadFilter::new(&layers, workspace.places()).admits(&real) {
+                return None;
+            }
+            match lanyard_tools::picture(&workspace, &path) {
+                Ok(found) => found.map(|(media_type, bytes)| Picture { media_type, bytes: bytes.into() }),
+                Err(error) => {
+                    tracing::info!(%error, "an attachment is not shown to the model");
+                    None
+                }
+            }
+        };
+        tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 }
 

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use lanyard_protocol::Timestamp;
 use lanyard_protocol::error::{ErrorCode, WireError};
-use lanyard_protocol::health::{DiscoveryState, HealthCheck, HealthReport, HealthStatus, NetworkHealth};
+use lanyard_protocol::health::{
+    DiscoveryState, HealthCheck, HealthReport, HealthStatus, NetworkHealth, TaskDay,
+};
+use lanyard_protocol::limits::HEALTH_DAYS;
 use lanyard_protocol::policy::SandboxLevel;
 use lanyard_protocol::session::{ModelInfo, TaskSummary};
 use lanyard_protocol::version::PROTOCOL_VERSION;
@@ -42,6 +46,7 @@ pub(crate) async fn report(host: &Arc<Host>) -> Result<HealthReport, WireError> 
         }
         None => check_network(&network),
     });
+    checks.push(host.network.web().health(network.discovery.state));
     let status = checks.iter().map(|c| c.status).max().unwrap_or(HealthStatus::Ok);
     Ok(HealthReport {
         status,
@@ -55,10 +60,19 @@ pub(crate) async fn report(host: &Arc<Host>) -> Result<HealthReport, WireError> 
         model,
         sandbox_level: host.sandbox.report().level,
         last_task: newest.into_iter().next().and_then(|session| session.last_task),
+        days: last_days(&host.journal.task_days().map_err(store_error)?, now),
         counters,
         network,
         checks,
     })
+}
+
+/// One entry for each of the last days, today the last.
+fn last_days(counted: &[TaskDay], now: Timestamp) -> Vec<TaskDay> {
+    let today = now.day();
+    let first = today.saturating_sub(u32::try_from(HEALTH_DAYS).unwrap_or(u32::MAX).saturating_sub(1));
+    let of = |day: u32| counted.iter().find(|counted| counted.day == day).copied();
+    (first..=today).map(|day| of(day).unwrap_or(TaskDay { day, ..TaskDay::default() })).collect()
 }
 
 fn check(name: &str, status: HealthStatus, message: String, action: Option<&str>) -> HealthCheck {

@@ -17,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::neighbours::Neighbours;
 use crate::network::Network;
 use crate::sessions::LiveSessions;
 use crate::state_dir::RuntimePaths;
+use crate::uploads::Uploads;
 
 /// Everything a handler may use.
 pub(crate) struct Host {
@@ -34,6 +36,10 @@ pub(crate) struct Host {
     pub(crate) models: Arc<Selector>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) sessions: LiveSessions,
+    /// Files on their way into workspaces.
+    pub(crate) uploads: Arc<Uploads>,
+    /// Other hosts, as they were last heard.
+    pub(crate) neighbours: Neighbours,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) sandbox: Sandbox,

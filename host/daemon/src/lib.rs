@@ -10,6 +10,7 @@ mod health;
 mod host;
 mod hub;
 mod ids;
+mod neighbours;
 mod network;
 mod principals;
 mod sessions;
@@ -17,6 +18,8 @@ mod socket;
 mod sources;
 mod start;
 mod state_dir;
+mod uploads;
+mod web;
 
 pub use config::{Config, ConfigError, ConfigSources, Listen, ResumePolicy};
 pub use start::{Ready, RunError, StartError, run};

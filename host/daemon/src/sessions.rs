@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{session_error, store_error};
 use crate::config::ResumePolicy;
-use crate::guard::{ModelGate, SelectedModel, SessionRedactor};
+use crate::guard::{ModelGate, SelectedModel, SessionPictures, SessionRedactor};
 use crate::host::Host;
 use crate::ids::fresh;
 
@@ -109,10 +109,20 @@ impl LiveSessions {
             return Ok(live.workspace.clone());
         }
         let record = host.journal.session(id).map_err(|e| session_error(id, e))?;
-        let http = self.http().await?;
+        self.look_at(host, record.roots).await
+    }
+
+    /// Directories to look at files in, without a session.
+    pub(crate) async fn look_at(
+        &self,
+        host: &Arc<Host>,
+        roots: Vec<PathBuf>,
+    ) -> Result<Arc<Workspace>, WireError> {
+        let (host, http) = (host.clone(), self.http().await?);
         // The scratch directory is for programs; none is started here.
-        let (_scratch, workspace) = workspace(host, &record, http).await?;
-        Ok(workspace)
+        let open = move || opened(&host, roots, host.paths.scratch.clone(), http);
+        let opened = tokio::task::spawn_blocking(open).await;
+        opened.unwrap_or_else(|e| Err(WireError::new(ErrorCode::InternalError, e.to_string())))
     }
 
     async fn http(&self) -> Result<HttpClient, WireError> {
@@ -161,7 +171,8 @@ impl LiveSessions {
             clock: host.clock.clone(),
             ids: host.ids.clone(),
             gate: Arc::new(ModelGate::new(policy.clone(), host.clock.clone())),
-            redactor: Arc::new(SessionRedactor::new(policy)),
+            redactor: Arc::new(SessionRedactor::new(policy.clone())),
+            pictures: Arc::new(SessionPictures { workspace: workspace.clone(), policy }),
         };
         let setup = SessionSetup {
             session_id: id.clone(),
@@ -294,10 +305,20 @@ fn open_workspace(
         let text = format!("{} cannot be used: {e}", host.paths.scratch.display());
         WireError::new(ErrorCode::InternalError, text)
     })?;
+    let workspace = opened(host, roots, scratch.path().to_owned(), http)?;
+    Ok((scratch, workspace))
+}
+
+fn opened(
+    host: &Host,
+    roots: Vec<PathBuf>,
+    scratch: PathBuf,
+    http: HttpClient,
+) -> Result<Arc<Workspace>, WireError> {
     let options = WorkspaceOptions {
         roots,
         read: host.config.sandbox_read.clone(),
-        scratch: scratch.path().to_owned(),
+        scratch,
         protected: host.protected(),
         home: crate::state_dir::home(),
         sandbox: host.sandbox.clone(),
@@ -306,7 +327,7 @@ fn open_workspace(
     };
     let workspace =
         Workspace::new(options).map_err(|e| WireError::new(ErrorCode::InvalidRequest, e.to_string()))?;
-    Ok((scratch, Arc::new(workspace)))
+    Ok(Arc::new(workspace))
 }
 
 /// Takes up what the last host left: ends children that outlived it and lets interrupted tasks go on, as configured.

@@ -23,11 +23,13 @@ use crate::authority::LocalAuthority;
 use crate::config::Config;
 use crate::host::Host;
 use crate::hub::Hub;
+use crate::neighbours::Neighbours;
 use crate::network::{Network, NetworkError, NetworkParts, NetworkSettings};
 use crate::sessions::LiveSessions;
 use crate::socket::{self, SocketError};
 use crate::sources::{RandomIds, SystemClock};
 use crate::state_dir::{RuntimePaths, StateDir, StateDirError, home};
+use crate::uploads::Uploads;
 
 /// Tenant of a host without a backend.
 const TENANT: &str = "local";
@@ -108,6 +110,7 @@ pub async fn run(
     let Parts { host, store, listener, desk_task } = build(config, &state, stop)?;
     let connections = TaskTracker::new();
     connections.spawn(socket::accept(host.clone(), listener, connections.clone()));
+    connections.spawn(host.uploads.clone().keep_swept(host.stop.clone()));
     host.network.serve(&host);
     state.announce(&host.paths.socket).map_err(StartError::from)?;
     ready(&Ready {
@@ -130,15 +133,15 @@ pub async fn run(
 }
 
 /// A host that is not yet announced, and what its end needs.
-struct Parts {
-    host: Arc<Host>,
-    store: Arc<Store>,
+pub(crate) struct Parts {
+    pub(crate) host: Arc<Host>,
+    pub(crate) store: Arc<Store>,
     listener: UnixListener,
     desk_task: JoinHandle<()>,
 }
 
 /// The parts, made in the order of their needs.
-fn build(config: Config, state: &StateDir, stop: CancellationToken) -> Result<Parts, StartError> {
+pub(crate) fn build(config: Config, state: &StateDir, stop: CancellationToken) -> Result<Parts, StartError> {
     let paths = RuntimePaths::prepare(state.path())?;
     let hub = Arc::new(Hub::default());
     let mut options = StoreOptions::new(state.path().join("store"));
@@ -186,6 +189,8 @@ fn build(config: Config, state: &StateDir, stop: CancellationToken) -> Result<Pa
         models,
         hub,
         sessions: LiveSessions::default(),
+        uploads: Arc::new(Uploads::new(state.path())),
+        neighbours: Neighbours::default(),
         clock,
         ids,
         sandbox,
@@ -207,6 +212,7 @@ fn notices(host: &Host) -> Vec<String> {
         notices.push(moved.to_string());
     }
     notices.extend(host.network.trouble().map(str::to_owned));
+    notices.extend(host.network.web().trouble().map(str::to_owned));
     notices
 }
 

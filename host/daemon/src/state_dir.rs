@@ -265,6 +265,7 @@ const OUR_NAMES: &[&str] = &[
     "lock",
     MANIFEST,
     "store",
+    "web.trust",
 ];
 
 /// Whether closing a directory to others can hurt nobody: it holds only what a host puts there, if anything.

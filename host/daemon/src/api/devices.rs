@@ -133,6 +133,10 @@ pub(super) async fn rotate_host_key(
 ) -> Result<Answer, WireError> {
     at_the_machine(principal, "give the host new keys")?;
     host.network.desk().rotate_keys(params.compromised).await?;
+    // The host's name follows from its keys, so an authority for the old one is of no use any more.
+    if let Err(error) = host.network.web().trust().authority().await {
+        tracing::error!(%error, "the authority for the host's old name could not be removed");
+    }
     Ok(Response::RotateHostKey(identity(host, principal)).into())
 }
 

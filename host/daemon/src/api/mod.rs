@@ -4,17 +4,26 @@
 //! against the scope its method declares and then carried out by the handler of its resource.
 
 mod approvals;
+mod attachments;
 mod control;
 mod devices;
+mod files;
 mod history;
+mod hosts;
+mod links;
+mod models;
+mod page;
 mod pairings;
 pub(crate) mod peer;
-mod quic;
+mod policy;
+mod remote;
 pub(crate) mod serve;
 mod sessions;
 pub(crate) mod streams;
 mod subscription;
 mod tasks;
+mod trust;
+mod workspaces;
 
 use std::sync::Arc;
 
@@ -56,9 +65,12 @@ impl From<Response> for Answer {
 }
 
 /// Whether a request must wait for the ones before it on the same connection: everything that changes something,
-/// or the connection's subscriptions. Reads overtake.
+/// or the connection's subscriptions. Reads overtake, those of files included: no approval waits behind a download.
 pub(crate) fn is_ordered(request: &Request) -> bool {
     use lanyard_protocol::principal::Scope;
+    if matches!(request, Request::ListFiles(_) | Request::GetFile(_)) {
+        return false;
+    }
     matches!(request, Request::Subscribe(_) | Request::Unsubscribe(_) | Request::SubscribeHost(_))
         || request.method().scope() != Scope::Observe
 }
@@ -112,6 +124,18 @@ pub(crate) async fn handle(
         Request::ListConnections(p) => devices::list_connections(host, principal, p).await,
         Request::Unpair(p) => devices::unpair(host, principal, p).await,
         Request::RotateHostKey(p) => devices::rotate_host_key(host, principal, p).await,
+        Request::ListWorkspaces(_) => workspaces::list(host, principal).await,
+        Request::ListModels(_) => models::list(host).await,
+        Request::ListFiles(p) => files::list(host, principal, p).await,
+        Request::GetFile(p) => files::get(host, principal, p).await,
+        Request::PutAttachment(p) => attachments::put(host, principal, p).await,
+        Request::GetPolicy(_) => policy::get(host, principal).await,
+        Request::FindHosts(_) => hosts::find(host).await,
+        Request::ReportPage(p) => page::report(host, principal, p).await,
+        Request::CreateLink(p) => links::create(host, principal, p).await,
+        Request::GetTrust(p) => trust::get(host, principal, p).await,
+        Request::EnableTrust(p) => trust::enable(host, principal, p).await,
+        Request::DisableTrust(p) => trust::disable(host, principal, p).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connected client, whatever it came through: an authenticated principal and framed streams.
 //!
-//! The local socket implements [`FrameSource`] and [`FrameSink`] here; QUIC hands over the same pair for each request
-//! ([`Streams`]), so that the API has one implementation.
+//! The local socket implements [`FrameSource`] and [`FrameSink`] here; connections of devices hand over the same pair for
+//! each request ([`Streams`]), so that the API has one implementation.
 
 use std::io;
 
@@ -58,6 +58,8 @@ pub(crate) trait StreamSink: FrameSink {
 
 /// A peer that opens a stream for each request.
 pub(crate) trait Streams: Send + 'static {
+    /// How many it may have open at once.
+    const STREAMS: u32;
     /// The request's side of a stream.
     type Source: FrameSource;
     /// The answer's side.

@@ -182,7 +182,7 @@ fn roots(
     Ok((roots, WorkspaceScope::Local))
 }
 
-fn allowed_root(host: &Host, principal: &Principal, root: &Path) -> Result<(), WireError> {
+pub(super) fn allowed_root(host: &Host, principal: &Principal, root: &Path) -> Result<(), WireError> {
     let shown = root.display();
     for ours in [host.state_dir.as_path(), &host.paths.socket_dir, &host.paths.scratch] {
         if root.starts_with(ours) {

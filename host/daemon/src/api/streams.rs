@@ -14,7 +14,6 @@ use lanyard_protocol::id::PrincipalId;
 use lanyard_protocol::limits::MAX_FRAME_BYTES;
 use lanyard_protocol::method::Request;
 use lanyard_protocol::rpc::RequestId;
-use lanyard_transport::limits::SESSION_STREAMS;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,7 +31,9 @@ const READING: usize = 16;
 const HEAVY: usize = 4;
 
 /// Sessions one connection may follow: each holds a stream, and some must be left for requests.
-const MAX_SUBSCRIPTIONS: usize = SESSION_STREAMS as usize * 3 / 4;
+const fn max_subscriptions<S: Streams>() -> usize {
+    S::STREAMS as usize * 3 / 4
+}
 
 /// How long a request may take to arrive once its stream is open. A lost packet costs far less.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
@@ -53,7 +54,8 @@ pub(crate) async fn serve_streams<S: Streams>(
     let tasks = TaskTracker::new();
     let (slow, mut is_slow) = mpsc::channel(1);
     let caller = Caller::Device(device);
-    let ordered = Worker::start(host.clone(), caller.clone(), connection.clone(), &tasks, MAX_SUBSCRIPTIONS);
+    let ordered =
+        Worker::start(host.clone(), caller.clone(), connection.clone(), &tasks, max_subscriptions::<S>());
     let desk = Arc::new(Desk {
         host,
         caller,
@@ -282,6 +284,9 @@ fn is_heavy(request: &Request) -> bool {
     matches!(
         request,
         Request::GetArtifact(_)
+            | Request::GetFile(_)
+            | Request::ListFiles(_)
+            | Request::ListModels(_)
             | Request::GetHistory(_)
             | Request::GetPatchPreview(_)
             | Request::ListApprovals(_)

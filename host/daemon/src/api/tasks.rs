@@ -9,8 +9,9 @@ use lanyard_protocol::method::{CancelTask, GetPatchPreview, PatchPreview, Respon
 use lanyard_protocol::principal::Principal;
 use lanyard_tools::PreImage;
 
-use super::{Answer, session_error, store_error};
+use super::{Answer, attachments, session_error, store_error};
 use crate::host::Host;
+use crate::ids::invalid;
 
 /// Largest first state of a file that is read back for a preview; larger ones are not shown as a diff anyway.
 const MAX_PRE_IMAGE: u32 = 16 << 20;
@@ -23,14 +24,28 @@ pub(super) async fn start(
 ) -> Result<Answer, WireError> {
     host.journal.session(&params.session_id).map_err(|e| session_error(&params.session_id, e))?;
     host.journal.room().map_err(store_error)?;
+    if !is_known(host, &params)? {
+        if let Some(name) = &params.model {
+            host.models.check(name).await.map_err(|e| invalid(format!("model: {e}")))?;
+        }
+        attachments::check(host, &params).await?;
+    }
     let task = NewTask {
         task_id: params.task_id,
         prompt: params.prompt,
         options: params.task_options,
         initiator: principal.clone(),
+        model: params.model,
+        attachments: params.attachments,
     };
     let accepted = host.sessions.start_task(host, &params.session_id, task).await?;
     Ok(Response::StartTask(accepted).into())
+}
+
+/// Whether the request is a repetition: the task is there, whatever has become of its model and its attachments.
+fn is_known(host: &Host, params: &StartTask) -> Result<bool, WireError> {
+    let Some(task) = &params.task_id else { return Ok(false) };
+    Ok(host.journal.task(&params.session_id, task).map_err(store_error)?.is_some())
 }
 
 /// `CancelTask`.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use lanyard_protocol::id::PrincipalId;
 use lanyard_transport::close::{CloseCode, Ended};
-use lanyard_transport::host::{Arrival, HostEndpoint, Knock};
-use lanyard_transport::peer::Peer;
+use lanyard_transport::host::{Arrival, HostEndpoint, Refused};
+use lanyard_transport::noise::{Carrier, NoiseHost};
+use lanyard_transport::peer::Connection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,8 @@ pub(super) struct Door {
     pub(super) desk: Desk,
     pub(super) devices: Devices,
     pub(super) tally: Arc<Tally>,
+    /// For those who pair, whichever way they came.
+    pub(super) seats: Arc<Seats>,
     /// Everything started here runs under it.
     pub(super) tasks: TaskTracker,
     /// Cancelled when the host is to stop.
@@ -34,10 +37,10 @@ pub(super) struct Door {
 /// Carries out the requests of a device's connection until that is gone or the token is cancelled.
 pub(super) trait Serve: Clone + Send + 'static {
     /// See the trait.
-    fn serve(
+    fn serve<C: Connection>(
         &self,
         device: PrincipalId,
-        peer: Peer,
+        peer: C,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static;
 }
@@ -46,45 +49,56 @@ impl Door {
     /// Takes whoever knocks until the endpoint is closed or the host stops. How many are in a handshake or pair at once
     /// is bounded by the endpoint, how many sessions there are by the desk.
     pub(super) async fn run(self, endpoint: Arc<HostEndpoint>, serve: impl Serve) {
-        let seats = Arc::new(Seats::default());
         loop {
             let knock = tokio::select! {
                 knock = endpoint.knock() => knock,
                 () = self.stop.cancelled() => return,
             };
             let Some(knock) = knock else { return };
-            let (door, serve, seats) = (self.clone(), serve.clone(), seats.clone());
+            let (door, serve) = (self.clone(), serve.clone());
             self.tasks.spawn(async move {
-                match door.admit(knock).await {
-                    Some(Arrival::Session(peer)) => door.session(peer, serve).await,
-                    Some(Arrival::Pairing(peer)) => door.pairing(peer, &seats).await,
-                    None => {}
-                }
+                let from = knock.address();
+                let admitted = knock.admit(&door.devices).await;
+                door.receive(from, admitted, serve).await;
             });
         }
     }
 
-    async fn admit(&self, knock: Knock) -> Option<Arrival> {
-        let from = knock.address();
-        match knock.admit(&self.devices).await {
-            Ok(arrival) => Some(arrival),
+    /// The whole life of a browser's connection, from its first message on.
+    pub(super) async fn browser(self, browsers: NoiseHost, carrier: Carrier, serve: impl Serve) {
+        let from = carrier.address;
+        let admitted = tokio::select! {
+            admitted = browsers.accept(carrier, &self.devices) => admitted,
+            () = self.stop.cancelled() => return,
+        };
+        self.receive(from, admitted, serve).await;
+    }
+
+    async fn receive<C: Connection>(
+        &self,
+        from: SocketAddr,
+        admitted: Result<Arrival<C>, Refused>,
+        serve: impl Serve,
+    ) {
+        match admitted {
+            Ok(Arrival::Session(peer)) => self.session(peer, serve).await,
+            Ok(Arrival::Pairing(peer)) => self.pairing(peer).await,
             Err(refused) => {
                 tracing::debug!(%from, why = %refused, "somebody was turned away");
                 self.tally.add(Counted::Refused(refused.word()));
-                None
             }
         }
     }
 
-    fn turn_away(&self, peer: &Peer, code: CloseCode) {
+    fn turn_away(&self, peer: &impl Connection, code: CloseCode) {
         tracing::debug!(from = %peer.address(), why = code.word(), "somebody was turned away");
         self.tally.add(Counted::Refused(code.word()));
         peer.close(code);
     }
 
-    async fn pairing(&self, peer: Peer, seats: &Arc<Seats>) {
+    async fn pairing(&self, peer: impl Connection) {
         let told = peer.clone();
-        let talk = converse(self.desk.clone(), self.tally.clone(), peer, seats.take());
+        let talk = converse(self.desk.clone(), self.tally.clone(), peer, self.seats.take());
         tokio::select! {
             () = talk => {}
             // A device that waits comes back when the host runs again.
@@ -92,9 +106,9 @@ impl Door {
         }
     }
 
-    async fn session(&self, peer: Peer, serve: impl Serve) {
+    async fn session(&self, peer: impl Connection, serve: impl Serve) {
         let from: SocketAddr = peer.address();
-        let lease = match self.desk.arrived(*peer.key(), from).await {
+        let lease = match self.desk.arrived(peer.key(), from).await {
             Ok(lease) => lease,
             Err(code) => return self.turn_away(&peer, code),
         };
@@ -115,7 +129,7 @@ impl Door {
         &self,
         lease: &Lease,
         device: PrincipalId,
-        peer: &Peer,
+        peer: &impl Connection,
         serve: impl Serve,
     ) -> &'static str {
         let stop = self.stop.child_token();

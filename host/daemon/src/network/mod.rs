@@ -3,6 +3,7 @@
 //! ```text
 //! transport ── knock ──▶ accept ──┬─ pairing ALPN ──▶ pairing (one conversation each) ──▶ desk
 //!                                 └─ paired key   ──▶ api::streams (requests)          ──▶ desk (who is connected)
+//! a page's carrier (crate::web) ── Network::browser ──▶ accept ── the same two ways
 //! people ── api::{pairings, devices} ──▶ desk (owns it all) ──▶ devices (a table everybody may look at)
 //! ```
 //! With `host.listen = "off"` nothing is bound; devices can be listed and removed all the same.
@@ -15,7 +16,7 @@ mod identity;
 mod pairing;
 mod tally;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,7 +32,8 @@ use lanyard_protocol::visible::is_invisible;
 use lanyard_transport::close::CloseCode;
 use lanyard_transport::discovery::{Advertiser, own_addresses};
 use lanyard_transport::host::{BindError, HostEndpoint};
-use lanyard_transport::peer::Peer;
+use lanyard_transport::noise::{Carrier, NoiseHost};
+use lanyard_transport::peer::Connection;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,9 +41,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::streams::serve_streams;
 use crate::host::Host;
+use crate::web::{Bound, Web, WebParts};
 use accept::{Door, Serve};
 use desk::{DeskParts, Surface};
 use identity::{HostIdentity, IdentityError};
+use pairing::Seats;
 use tally::{Counted, Tally};
 
 pub(crate) use desk::{Aftermath, Change, Desk, DeskError};
@@ -103,6 +107,9 @@ pub(crate) struct Network {
     host_id: watch::Receiver<HostId>,
     host_name: String,
     endpoint: Option<Arc<HostEndpoint>>,
+    web: Arc<Web>,
+    browsers: NoiseHost,
+    seats: Arc<Seats>,
     trouble: Option<String>,
     tasks: TaskTracker,
     desk_task: Mutex<Option<JoinHandle<()>>>,
@@ -119,7 +126,15 @@ impl Network {
         let host_name = fitting(&settings.host_name);
         let identity = HostIdentity::open(&state_dir.join(KEY_FILE))?;
         let (publish_id, host_id) = watch::channel(identity.host_id()?);
-        let (endpoint, trouble) = bind(&settings, identity.keys())?;
+        let Listening { endpoint, page, trouble } = bind(&settings, identity.keys())?;
+        let web = Arc::new(Web::new(WebParts {
+            listener: page,
+            reachable,
+            state_dir,
+            clock: clock.clone(),
+            host_id: host_id.clone(),
+            host_name: host_name.clone(),
+        }));
         let tally = Arc::new(Tally::load(&*journal)?);
         let surface = endpoint.clone().map(|endpoint| {
             let port = endpoint.local_address().port();
@@ -130,6 +145,8 @@ impl Network {
             Surface { endpoint, advertiser, reachable }
         });
         let tasks = TaskTracker::new();
+        let strangers = endpoint.as_ref().map(|endpoint| endpoint.strangers()).unwrap_or_default();
+        let browsers = NoiseHost::new(identity.keys(), strangers, tasks.clone());
         let started = Instant::now();
         let (desk, devices, desk_task) = desk::start(DeskParts {
             journal,
@@ -139,25 +156,56 @@ impl Network {
             identity,
             host_id: publish_id,
             host_name: host_name.clone(),
+            browsers: browsers.clone(),
             surface,
             ticks: Box::new(move || Tick::default().plus(started.elapsed())),
             tasks: tasks.clone(),
         })?;
         let desk_task = Mutex::new(Some(desk_task));
-        Ok(Self { desk, devices, tally, host_id, host_name, endpoint, trouble, tasks, desk_task })
+        let seats = Arc::default();
+        Ok(Self {
+            desk,
+            devices,
+            tally,
+            host_id,
+            host_name,
+            endpoint,
+            web,
+            browsers,
+            seats,
+            trouble,
+            tasks,
+            desk_task,
+        })
     }
 
     /// Lets devices in until the host stops.
     pub(crate) fn serve(&self, host: &Arc<Host>) {
         let Some(endpoint) = self.endpoint.clone() else { return };
-        let door = Door {
+        self.tasks.spawn(self.door(host.stop.clone()).run(endpoint, Api(host.clone())));
+        let opener = {
+            let host = host.clone();
+            Arc::new(move |carrier| host.network.browser(&host, carrier))
+        };
+        self.web.serve(opener, &self.tasks, &host.stop);
+    }
+
+    /// Takes a page's connection over, from its first message to its end: handshake, then pairing or a session, as on
+    /// QUIC. Returns at once; when the host's side of the carrier is let go of, the connection is over.
+    pub(crate) fn browser(&self, host: &Arc<Host>, carrier: Carrier) {
+        let door = self.door(host.stop.clone());
+        self.tasks.spawn(door.browser(self.browsers.clone(), carrier, Api(host.clone())));
+    }
+
+    fn door(&self, stop: CancellationToken) -> Door {
+        Door {
             desk: self.desk.clone(),
             devices: self.devices.clone(),
             tally: self.tally.clone(),
+            seats: self.seats.clone(),
             tasks: self.tasks.clone(),
-            stop: host.stop.clone(),
-        };
-        self.tasks.spawn(door.run(endpoint, Api(host.clone())));
+            stop,
+        }
     }
 
     /// The way to who is paired and who asks to be.
@@ -185,6 +233,11 @@ impl Network {
         self.endpoint.as_ref().map(|endpoint| endpoint.local_address())
     }
 
+    /// The page.
+    pub(crate) fn web(&self) -> &Arc<Web> {
+        &self.web
+    }
+
     /// Why devices cannot connect although nobody switched that off.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
@@ -202,11 +255,13 @@ impl Network {
         let (devices, devices_connected) = self.devices.count();
         let listening = self.listening();
         let reachable_at = listening.map(reachable).unwrap_or_default();
+        let discovery = self.desk.discovery().await.unwrap_or_else(stopping);
         NetworkHealth {
             host_id: self.host_id(),
             listening: listening.map(|address| address.to_string()),
             reachable_at: reachable_at.iter().map(ToString::to_string).collect(),
-            discovery: self.desk.discovery().await.unwrap_or_else(stopping),
+            origins: self.web.origins(discovery.state),
+            discovery,
             devices,
             devices_connected,
             counters: self.tally.counters(),
@@ -256,19 +311,27 @@ fn fitting(name: &str) -> String {
     }
 }
 
-/// Listens, if it is to; the second value says why it does not although it should.
-fn bind(
-    settings: &NetworkSettings,
-    keys: &IdentityKeys,
-) -> Result<(Option<Arc<HostEndpoint>>, Option<String>), BindError> {
-    let Some(listen) = settings.listen else { return Ok((None, None)) };
-    match HostEndpoint::bind(listen, keys) {
-        Ok(endpoint) => Ok((Some(Arc::new(endpoint)), None)),
+/// What listens.
+struct Listening {
+    endpoint: Option<Arc<HostEndpoint>>,
+    /// For the page; the words say why there is none although there should be one.
+    page: Result<Option<TcpListener>, String>,
+    /// Why nothing listens although it should.
+    trouble: Option<String>,
+}
+
+/// Listens, if it is to. Where nobody chose the address and somebody else has it, the host does without.
+fn bind(settings: &NetworkSettings, keys: &IdentityKeys) -> Result<Listening, BindError> {
+    let without = |trouble| Ok(Listening { endpoint: None, page: Ok(None), trouble });
+    let Some(listen) = settings.listen else { return without(None) };
+    let Bound { endpoint, page } = match crate::web::bind(listen, settings.may_go_without, keys) {
+        Ok(bound) => bound,
         Err(taken @ BindError::Taken { .. }) if settings.may_go_without => {
-            Ok((None, Some(format!("Other devices cannot connect: {taken}"))))
+            return without(Some(format!("Other devices cannot connect: {taken}")));
         }
-        Err(error) => Err(error),
-    }
+        Err(error) => return Err(error),
+    };
+    Ok(Listening { endpoint: Some(Arc::new(endpoint)), page: page.map(Some), trouble: None })
 }
 
 /// Addresses under which devices may reach what is bound, likeliest first.
@@ -287,10 +350,10 @@ fn reachable(bound: SocketAddr) -> Vec<SocketAddr> {
 struct Api(Arc<Host>);
 
 impl Serve for Api {
-    fn serve(
+    fn serve<C: Connection>(
         &self,
         device: PrincipalId,
-        peer: Peer,
+        peer: C,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         serve_streams(self.0.clone(), device, peer, stop)

@@ -16,7 +16,7 @@ use lanyard_pairing::window::SLOT;
 use lanyard_protocol::id::DeviceId;
 use lanyard_transport::close::CloseCode;
 use lanyard_transport::join::{HostPairing, JoinError};
-use lanyard_transport::peer::Peer;
+use lanyard_transport::peer::Connection;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -106,7 +106,7 @@ impl From<JoinError> for Fault {
 }
 
 /// Talks with a peer on the pairing protocol until one of the two is done.
-pub(super) async fn converse(desk: Desk, tally: Arc<Tally>, peer: Peer, seat: Seat) {
+pub(super) async fn converse(desk: Desk, tally: Arc<Tally>, peer: impl Connection, seat: Seat) {
     let from = peer.address();
     let displaced = seat.given_up.clone();
     let accepted = tokio::select! {
@@ -170,13 +170,13 @@ impl Drop for Slot {
     }
 }
 
-struct Conversation {
+struct Conversation<C: Connection> {
     desk: Desk,
-    pairing: HostPairing,
+    pairing: HostPairing<C>,
     from: SocketAddr,
 }
 
-impl Conversation {
+impl<C: Connection> Conversation<C> {
     /// Gives the seat back once the device has proven itself.
     async fn run(&mut self, seat: &mut Option<Seat>) -> Result<(), Fault> {
         let given_up = seat.as_ref().map(|seat| seat.given_up.clone()).unwrap_or_default();

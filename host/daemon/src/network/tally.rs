@@ -25,7 +25,7 @@ const REFUSALS: [&str; 6] =
     ["not_paired", "handshake_timeout", "handshake_failed", "too_many_pairing", "too_many", "host_stopping"];
 
 /// Words for endings nobody chose, see `lanyard_transport::close::Ended`.
-const ENDINGS: [&str; 4] = ["closed_here", "timed_out", "reset", "failed"];
+const ENDINGS: [&str; 5] = ["closed_here", "timed_out", "reset", "lost", "failed"];
 
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +177,7 @@ mod tests {
             lanyard_transport::close::Ended::Here,
             lanyard_transport::close::Ended::TimedOut,
             lanyard_transport::close::Ended::Reset,
+            lanyard_transport::close::Ended::Lost,
             lanyard_transport::close::Ended::Failed(String::new()),
         ] {
             assert!(tally.0.contains_key(&Counted::Ended(ended.word()).name()), "{ended}");

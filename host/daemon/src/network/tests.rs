@@ -1,5 +1,9 @@
 //! The network side over QUIC on the loopback address, with real devices.
 
+mod browser;
+mod page;
+mod tab;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,12 +23,12 @@ use lanyard_store::{Store, StoreOptions};
 use lanyard_transport::close::{CloseCode, Ended};
 use lanyard_transport::dial::{Candidate, DialError, Dialer, Expect, Source};
 use lanyard_transport::join::{self, JoinError};
-use lanyard_transport::peer::Peer;
+use lanyard_transport::peer::{Connection, Peer};
 use rand_core::OsRng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::{Door, Serve};
+use super::accept::Serve;
 use super::desk::Change;
 use super::{Network, NetworkParts, NetworkSettings};
 use crate::command::NewCommand;
@@ -43,10 +47,10 @@ impl CommitObserver for Unheard {
 struct Held(Arc<AtomicUsize>);
 
 impl Serve for Held {
-    fn serve(
+    fn serve<C: Connection>(
         &self,
         _device: PrincipalId,
-        _peer: Peer,
+        _peer: C,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         self.0.fetch_add(1, Ordering::SeqCst);
@@ -87,13 +91,7 @@ impl Lan {
         })
         .unwrap();
         let stop = CancellationToken::new();
-        let door = Door {
-            desk: network.desk.clone(),
-            devices: network.devices.clone(),
-            tally: network.tally.clone(),
-            tasks: network.tasks.clone(),
-            stop: stop.clone(),
-        };
+        let door = network.door(stop.clone());
         network.tasks.spawn(door.run(network.endpoint.clone().unwrap(), Held::default()));
         Self { dir, store, network, stop }
     }

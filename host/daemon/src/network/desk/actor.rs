@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanyard_pairing::Entrance;
 use lanyard_pairing::identity::Fingerprint;
-use lanyard_pairing::window::Window;
 use lanyard_ports::journal::{Journal, JournalError, Write};
 use lanyard_ports::source::{Clock, IdSource};
 use lanyard_protocol::Tick;
@@ -16,6 +16,7 @@ use lanyard_protocol::id::HostId;
 use lanyard_transport::close::{CloseCode, Ended};
 use lanyard_transport::discovery::{Advertiser, Announcement};
 use lanyard_transport::host::HostEndpoint;
+use lanyard_transport::noise::NoiseHost;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::Connections;
+use super::passes::Makers;
 use super::pending::Waiters;
+use super::tabs::Tabs;
 use super::{Desk, DeskError, MAILBOX, Message, Reply};
 use crate::network::attempts::TypedAttempts;
 use crate::network::devices::{Devices, Entry, Table};
@@ -55,6 +58,8 @@ pub(in crate::network) struct DeskParts {
     pub(in crate::network) identity: HostIdentity,
     pub(in crate::network) host_id: watch::Sender<HostId>,
     pub(in crate::network) host_name: String,
+    /// Where browsers come in.
+    pub(in crate::network) browsers: NoiseHost,
     /// `None` when the network side is switched off.
     pub(in crate::network) surface: Option<Surface>,
     /// Milliseconds on a clock that never runs backwards.
@@ -77,10 +82,12 @@ pub(in crate::network) fn start(parts: DeskParts) -> Result<(Desk, Devices, Join
     let stop = CancellationToken::new();
     let actor = Actor {
         counts_stored: Instant::now(),
-        window: Window::closed(),
+        entrance: Entrance::default(),
         window_open: false,
         attempts,
         waiters: Waiters::default(),
+        makers: Makers::default(),
+        tabs: Tabs::default(),
         connections,
         table,
         publish,
@@ -93,11 +100,15 @@ pub(in crate::network) fn start(parts: DeskParts) -> Result<(Desk, Devices, Join
 pub(super) struct Actor {
     pub(super) parts: DeskParts,
     counts_stored: Instant,
-    pub(super) window: Window,
+    pub(super) entrance: Entrance,
     /// The host log says that the window is open.
     pub(super) window_open: bool,
     pub(super) attempts: TypedAttempts,
     pub(super) waiters: Waiters,
+    /// Who made the passes that are held.
+    pub(super) makers: Makers,
+    /// Tabs of the owner.
+    pub(super) tabs: Tabs,
     pub(super) connections: Connections,
     pub(super) table: Arc<Table>,
     publish: watch::Sender<Arc<Table>>,
@@ -139,9 +150,10 @@ impl Actor {
         let now = self.tick();
         let mut pause = LONGEST_SLEEP;
         if self.window_open {
-            pause = pause.min(self.window.remaining(now));
+            pause = pause.min(self.entrance.window.remaining(now));
         }
-        if let Some(due) = self.waiters.next_due() {
+        let dues = [self.waiters.next_due(), self.entrance.passes.next_due(), self.tabs.next_due()];
+        for due in dues.into_iter().flatten() {
             pause = pause.min(due.since(now));
         }
         // One millisecond later: at the end itself it still counts.
@@ -149,10 +161,12 @@ impl Actor {
     }
 
     async fn settle_what_is_due(&mut self) {
-        if self.window_open && !self.window.is_open(self.tick()) {
+        if self.window_open && !self.entrance.window.is_open(self.tick()) {
             self.window_open = false;
             self.note(vec![window_changed(false, "it ran out")]).await;
         }
+        self.entrance.passes.forget(self.tick());
+        self.expire_tabs();
         self.expire_pending().await;
         self.expire_provisional().await;
         if self.counts_stored.elapsed() >= COUNTS_EVERY {
@@ -165,6 +179,7 @@ impl Actor {
         match message {
             Message::OpenWindow(reply) => tell(reply, self.open_window().await),
             Message::CloseWindow(reply) => tell(reply, self.close_window().await),
+            Message::Link(by, origin, reply) => tell(reply, self.create_link(&by, origin)),
             Message::Pairings(reply) => tell(reply, (self.shown_window(), self.shown_waiters())),
             Message::Decide(decided, reply) => tell(reply, self.decide(*decided).await),
             Message::Greet(channel, hello, reply) => tell(reply, self.greet(channel, *hello)),
@@ -190,6 +205,7 @@ impl Actor {
             Message::Change(device, change, by, reply) => {
                 tell(reply, self.change(&device, change, &by).await);
             }
+            Message::Page(device, page, reply) => tell(reply, self.page(&device, *page)),
             Message::Remove(removal) => self.remove(*removal).await,
             Message::Rotate(compromised, reply) => tell(reply, self.rotate(compromised).await),
             Message::Arrived(key, from, reply) => {
@@ -249,6 +265,7 @@ impl Actor {
         let host_id = identity.host_id().map_err(|e| internal(e.to_string()))?;
         self.parts.identity = identity;
         self.parts.host_id.send_replace(host_id.clone());
+        self.parts.browsers.use_keys(self.parts.identity.keys());
         // What the window and those that wait have been told names the old keys.
         let mut batch = self.drop_pairings("the host has new keys");
         batch.push(host_event(HostEventBody::HostKeyChanged(HostKeyChanged { host_id })));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use lanyard_pairing::ChannelKey;
 use lanyard_ports::journal::{Journal, JournalError, Write};
 use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::id::DeviceId;
@@ -25,6 +26,8 @@ const MAX_OF_ALL: usize = 2_048;
 struct Open {
     record: ConnectionRecord,
     cut: Arc<Cut>,
+    /// Of a tab of the owner: nothing of it is written down.
+    temporary: bool,
 }
 
 /// See the module.
@@ -74,11 +77,15 @@ impl Connections {
 
 impl Actor {
     /// Enters a connection. A device that was approved has shown with it that it knows.
-    pub(super) async fn arrived(&mut self, key: &[u8; 32], from: SocketAddr) -> Result<Lease, CloseCode> {
+    pub(super) async fn arrived(&mut self, key: &ChannelKey, from: SocketAddr) -> Result<Lease, CloseCode> {
         let at = self.parts.clock.now();
         // Asked again here: between the handshake and now the device may have been revoked.
         let entry = self.table.by_key(key, at).ok_or(CloseCode::NotPaired)?;
         let mut entry = Entry::clone(entry);
+        // A tab of the owner is on this machine.
+        if !entry.may_come_by(key) || entry.temporary && !from.ip().is_loopback() {
+            return Err(CloseCode::NotPaired);
+        }
         let device = entry.record.device_id.clone();
         let connections = self.connections.count_of(&device);
         if self.connections.open.len() >= MAX_OF_ALL {
@@ -99,12 +106,17 @@ impl Actor {
             end_reason: None,
         };
         let cut = Arc::new(Cut::default());
-        self.connections.open.insert(number, Open { record: record.clone(), cut: cut.clone() });
+        let open = Open { record: record.clone(), cut: cut.clone(), temporary: entry.temporary };
+        self.connections.open.insert(number, open);
         self.parts.tally.add(Counted::Accepted);
         entry.connections = connections + 1;
         entry.record.last_seen = Some((at, from.to_string()));
         let row = Write::Connection(Box::new(record));
-        if entry.record.provisional.is_some() {
+        if entry.temporary {
+            entry.record.provisional = None;
+            self.tabs.arrived(&device);
+            self.publish_entry(entry);
+        } else if entry.record.provisional.is_some() {
             self.publish_entry(entry.clone());
             self.promote(entry, vec![row]).await;
         } else {
@@ -116,7 +128,7 @@ impl Actor {
 
     /// Closes a connection's record.
     pub(super) async fn left(&mut self, number: u64, how: &'static str) {
-        let Some(Open { mut record, cut }) = self.connections.open.remove(&number) else { return };
+        let Some(Open { mut record, cut, temporary }) = self.connections.open.remove(&number) else { return };
         cut.gone.cancel();
         let at = self.parts.clock.now();
         self.parts.tally.add(Counted::Ended(how));
@@ -127,10 +139,15 @@ impl Actor {
             let mut entry = Entry::clone(entry);
             entry.connections = self.connections.count_of(&record.device_id);
             entry.record.last_seen = Some((at, record.address));
+            if temporary {
+                return self.tab_left(entry);
+            }
             batch.extend([Write::Device(Box::new(entry.record.clone())), changed(&record.device_id)]);
             self.publish_entry(entry);
         }
-        self.note(batch).await;
+        if !temporary {
+            self.note(batch).await;
+        }
     }
 
     /// The host stops: records that nobody closed are closed.

@@ -1,23 +1,25 @@
 //! A person's answer to a device that asks to be paired.
 
+use lanyard_pairing::host::Confirmed;
+use lanyard_pairing::message::ToDevice;
 use lanyard_pairing::{Abort, Grant};
 use lanyard_ports::journal::{DeviceRecord, ProvisionalDevice, Write};
-use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::Decision;
 use lanyard_protocol::device::{PairingEnd, PairingMethod};
 use lanyard_protocol::error::{ErrorCode, WireError};
-use lanyard_protocol::id::PairingId;
+use lanyard_protocol::id::{DeviceId, PairingId};
 use lanyard_protocol::method::{DecidePairing, PairingDecided, Response};
 use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_transport::close::CloseCode;
 use rand_core::OsRng;
 
 use super::actor::Actor;
+use super::connections::Connections;
 use super::paired::{changed, grantable, removed, usable_name};
 use super::pending::{Pending, settled};
 use super::{Decided, DeskError, Verdict};
 use crate::command::NewCommand;
-use crate::network::devices::Entry;
+use crate::network::devices::{Entry, Table};
 use crate::network::tally::Counted;
 
 /// How long an approved device may take to show that it knows, in milliseconds.
@@ -87,66 +89,98 @@ impl Actor {
         let at = self.parts.clock.now();
         let Some(pending) = self.waiters.find(&id) else { return Err(not_found(&id).into()) };
         let grant = Grant { scopes, device_name: name, granted_at: at };
-        let provisional = pending.confirmed.approve(&grant, &mut OsRng);
-        let held = self.table.get(&pending.device).cloned();
-        // A device that kept the key it connects with and changed the other one is the same device.
-        let holder = self.table.holder(&pending.confirmed.device().signing);
-        let former = holder.filter(|holder| **holder != pending.device).cloned();
-        let state = provisional.to_bytes();
-        let record = record(pending, grant, state, at, held.as_deref());
-        let device = record.device_id.clone();
-        let connections = self.connections.count_of(&device);
-        let other_rights = held.is_some_and(|held| held.record.scopes != record.scopes);
-        let entry = Entry { record: record.clone(), connections };
-        let outcome =
-            PairingDecided { pairing_id: id.clone(), end: PairingEnd::Approved, device: Some(entry.shown()) };
-        let mut batch = former.as_ref().map(removed).map(Vec::from).unwrap_or_default();
-        batch.extend([
-            Write::Device(Box::new(record)),
-            changed(&device),
-            settled(id.clone(), PairingEnd::Approved),
-        ]);
+        let device = pending.device.clone();
+        let newcomer = Newcomer::new(&pending.confirmed, device, grant, &self.table, &self.connections);
+        let outcome = PairingDecided {
+            pairing_id: id.clone(),
+            end: PairingEnd::Approved,
+            device: Some(newcomer.entry.shown()),
+        };
+        let mut batch = newcomer.rows();
+        batch.push(settled(id.clone(), PairingEnd::Approved));
         batch.extend(command.remember(&Response::DecidePairing(outcome.clone())));
         self.parts.journal.commit(batch).await?;
+        let verdict = self.let_in(newcomer);
+        if let Some(pending) = self.waiters.find(&id) {
+            pending.verdict.send_replace(verdict);
+        }
+        self.waiters.remove(&id);
+        Ok(outcome)
+    }
+
+    /// A device that was approved, and is on disk, is one from now on. What it is told.
+    pub(super) fn let_in(&mut self, newcomer: Newcomer) -> Verdict {
+        let Newcomer { entry, former, other_rights, grant } = newcomer;
         lanyard_ports::fault::point("pairing.provisional");
+        let device = entry.record.device_id.clone();
         self.parts.tally.add(Counted::Paired);
         self.publish(|table| {
             former.iter().for_each(|former| drop(table.remove(former)));
             table.put(entry);
         });
-        if let Some(former) = former {
-            self.connections.cut(&former, CloseCode::Revoked);
-        }
+        former.iter().for_each(|former| self.connections.cut(former, CloseCode::Revoked));
         if other_rights {
             self.connections.cut(&device, CloseCode::ScopesChanged);
         }
-        if let Some(pending) = self.waiters.find(&id) {
-            let grant = Box::new(provisional.grant());
-            pending.verdict.send_replace(Verdict::Granted(device, grant));
-        }
-        self.waiters.remove(&id);
-        Ok(outcome)
+        Verdict::Granted(device, Box::new(grant))
     }
 }
 
-fn record(
-    pending: &Pending,
-    grant: Grant,
-    state: Vec<u8>,
-    at: Timestamp,
-    held: Option<&Entry>,
-) -> DeviceRecord {
-    let keys = pending.confirmed.device();
-    DeviceRecord {
-        device_id: pending.device.clone(),
-        name: grant.device_name,
-        platform: pending.confirmed.platform().to_owned(),
-        signing_key: keys.signing,
-        agreement_key: keys.agreement,
-        scopes: grant.scopes,
-        paired_at: at,
-        last_seen: held.and_then(|held| held.record.last_seen.clone()),
-        provisional: Some(ProvisionalDevice { until: at.plus_millis(PROVISIONAL), state }),
+/// A device that is approved: what is to be on disk before it, or anybody, hears of it, and what follows then.
+pub(super) struct Newcomer {
+    pub(super) entry: Entry,
+    /// Other ids under which it was paired.
+    former: Vec<DeviceId>,
+    /// It was paired already, with others.
+    other_rights: bool,
+    /// What it is told.
+    grant: ToDevice,
+}
+
+impl Newcomer {
+    /// From what it has proven and what it is granted.
+    pub(super) fn new(
+        confirmed: &Confirmed,
+        device: DeviceId,
+        grant: Grant,
+        table: &Table,
+        connections: &Connections,
+    ) -> Self {
+        let provisional = confirmed.approve(&grant, &mut OsRng);
+        let held = table.get(&device);
+        let keys = confirmed.device();
+        // A device that kept the key it connects with and changed the other one is the same device.
+        let former = table.holders(keys).into_iter().filter(|holder| *holder != device).collect();
+        let connections = connections.count_of(&device);
+        let Grant { scopes, device_name: name, granted_at: paired_at } = grant;
+        let record = DeviceRecord {
+            device_id: device,
+            name,
+            platform: confirmed.platform().to_owned(),
+            signing_key: keys.signing,
+            agreement_key: keys.agreement,
+            scopes,
+            paired_at,
+            last_seen: held.and_then(|held| held.record.last_seen.clone()),
+            provisional: Some(ProvisionalDevice {
+                until: paired_at.plus_millis(PROVISIONAL),
+                state: provisional.to_bytes(),
+            }),
+        };
+        let other_rights = held.is_some_and(|held| held.record.scopes != record.scopes);
+        let entry = Entry { record, connections, temporary: false, page: None };
+        Self { entry, former, other_rights, grant: provisional.grant() }
+    }
+
+    /// What is written of it; nothing of a temporary one.
+    pub(super) fn rows(&self) -> Vec<Write> {
+        if self.entry.temporary {
+            return Vec::new();
+        }
+        let mut rows = Vec::from_iter(self.former.iter().flat_map(removed));
+        rows.push(Write::Device(Box::new(self.entry.record.clone())));
+        rows.push(changed(&self.entry.record.device_id));
+        rows
     }
 }
 

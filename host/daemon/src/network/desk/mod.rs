@@ -7,8 +7,11 @@
 mod actor;
 mod connections;
 mod decide;
+mod links;
 mod paired;
+mod passes;
 mod pending;
+mod tabs;
 mod window;
 
 #[cfg(test)]
@@ -21,13 +24,13 @@ use std::sync::{Arc, OnceLock};
 use lanyard_pairing::host::{AwaitConfirm, AwaitShare};
 use lanyard_pairing::identity::Lineage;
 use lanyard_pairing::message::{Sid, ToDevice, ToHost};
-use lanyard_pairing::{Abort, Channel};
+use lanyard_pairing::{Abort, Channel, ChannelKey};
 use lanyard_ports::journal::JournalError;
-use lanyard_protocol::device::{Device, PairingWindow, PendingPairing};
+use lanyard_protocol::device::{Device, PageReport, PairingWindow, PendingPairing};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::health::DiscoveryHealth;
 use lanyard_protocol::id::DeviceId;
-use lanyard_protocol::method::{DecidePairing, PairingDecided};
+use lanyard_protocol::method::{DecidePairing, LinkCreated, PairingDecided};
 use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_transport::close::CloseCode;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -160,6 +163,7 @@ type Reply<T> = oneshot::Sender<T>;
 enum Message {
     OpenWindow(Reply<Result<PairingWindow, DeskError>>),
     CloseWindow(Reply<Result<(), DeskError>>),
+    Link(Box<Principal>, Option<String>, Reply<Result<LinkCreated, DeskError>>),
     Pairings(Reply<(Option<PairingWindow>, Vec<PendingPairing>)>),
     Decide(Box<Decided>, Reply<Result<PairingDecided, DeskError>>),
     Greet(Channel, Box<ToHost>, Reply<Result<(AwaitShare, ToDevice), Abort>>),
@@ -172,8 +176,9 @@ enum Message {
     Lineage(Reply<Lineage>),
     Change(DeviceId, Change, Box<Principal>, Reply<Result<Device, DeskError>>),
     Remove(Box<Removal>),
+    Page(DeviceId, Box<PageReport>, Reply<Result<(), DeskError>>),
     Rotate(bool, Reply<Result<(), DeskError>>),
-    Arrived([u8; 32], SocketAddr, Reply<Result<Lease, CloseCode>>),
+    Arrived(ChannelKey, SocketAddr, Reply<Result<Lease, CloseCode>>),
     Left(u64, &'static str),
     CutAll(CloseCode),
     Discovery(Reply<DiscoveryHealth>),
@@ -228,6 +233,16 @@ impl Desk {
     /// The window, secrets included, and the devices that wait, oldest first.
     pub(crate) async fn pairings(&self) -> Result<(Option<PairingWindow>, Vec<PendingPairing>), DeskError> {
         self.ask(Message::Pairings).await.ok_or_else(|| stopping().into())
+    }
+
+    /// Makes a link whose question is answered: for a tab of the owner, or, with an origin, for a device's own page at
+    /// another address of this host.
+    pub(crate) async fn create_link(
+        &self,
+        by: Principal,
+        origin: Option<String>,
+    ) -> Result<LinkCreated, DeskError> {
+        self.request(|reply| Message::Link(Box::new(by), origin, reply)).await
     }
 
     /// A person's answer to a device. On disk, with the answer that `command` keeps, when this returns.
@@ -313,6 +328,11 @@ impl Desk {
         self.request(|reply| Message::Change(device, change, Box::new(by), reply)).await
     }
 
+    /// A device says what it knows of the page it runs in. Kept until the host stops.
+    pub(crate) async fn report_page(&self, device: DeviceId, page: PageReport) -> Result<(), DeskError> {
+        self.request(|reply| Message::Page(device, Box::new(page), reply)).await
+    }
+
     /// Ends a device's pairing by somebody else's wish. When this returns, its connections are cut, no request of the
     /// device is begun any more and those under way are done, the removal is on disk, and `aftermath` has run.
     pub(crate) async fn revoke(
@@ -345,11 +365,11 @@ impl Desk {
         self.request(|reply| Message::Rotate(compromised, reply)).await
     }
 
-    /// A device connected with this key.
+    /// A device connected, and its connection has proven this key.
     ///
     /// # Errors
     /// How the connection is to be closed.
-    pub(super) async fn arrived(&self, key: [u8; 32], from: SocketAddr) -> Result<Lease, CloseCode> {
+    pub(super) async fn arrived(&self, key: ChannelKey, from: SocketAddr) -> Result<Lease, CloseCode> {
         let arrived = self.ask(|reply| Message::Arrived(key, from, reply)).await;
         arrived.unwrap_or(Err(CloseCode::Stopping))
     }

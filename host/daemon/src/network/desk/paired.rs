@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lanyard_ports::journal::Write;
-use lanyard_protocol::device::Device;
+use lanyard_protocol::device::{Device, PageReport};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{DeviceChanged, DeviceRemoved, HostEventBody};
 use lanyard_protocol::id::DeviceId;
@@ -40,6 +40,15 @@ impl Actor {
         })
     }
 
+    /// Keeps what a device's page says of itself.
+    pub(super) fn page(&mut self, id: &DeviceId, page: PageReport) -> Result<(), DeskError> {
+        let entry = self.table.get(id).ok_or_else(|| not_found(id))?;
+        if entry.page.as_ref() != Some(&page) {
+            self.publish_entry(Entry { page: Some(page), ..Entry::clone(entry) });
+        }
+        Ok(())
+    }
+
     pub(super) async fn change(
         &mut self,
         id: &DeviceId,
@@ -58,8 +67,10 @@ impl Actor {
                 std::mem::replace(&mut entry.record.scopes, scopes) != entry.record.scopes
             }
         };
-        let batch = vec![Write::Device(Box::new(entry.record.clone())), changed(id)];
-        self.parts.journal.commit(batch).await?;
+        if !entry.temporary {
+            let batch = vec![Write::Device(Box::new(entry.record.clone())), changed(id)];
+            self.parts.journal.commit(batch).await?;
+        }
         let shown = entry.shown();
         self.publish_entry(entry);
         if other_rights {
@@ -71,6 +82,9 @@ impl Actor {
     /// The device has shown that it knows: its entry stays. With what else is to be written.
     pub(super) async fn promote(&mut self, mut entry: Entry, mut batch: Vec<Write>) {
         entry.record.provisional = None;
+        if entry.temporary {
+            return self.publish_entry(entry);
+        }
         batch.push(Write::Device(Box::new(entry.record.clone())));
         batch.push(changed(&entry.record.device_id));
         match self.parts.journal.commit(batch).await {
@@ -99,12 +113,15 @@ impl Actor {
             Ok(false) => return tell(reply, Err(not_found(&device).into())),
             Err(error) => return tell(reply, Err(error.into())),
         }
+        let temporary = self.table.get(&device).is_some_and(|entry| entry.temporary);
         self.publish(|table| drop(table.remove(&device)));
+        self.tabs.forget(&device);
+        self.withdraw_passes_of(&device);
         let cuts = self.connections.cuts_of(&device);
         if !farewell {
             cuts.iter().for_each(|cut| cut.cut(code));
         }
-        let mut batch = Vec::from(removed(&device));
+        let mut batch = if temporary { Vec::new() } else { Vec::from(removed(&device)) };
         batch.extend(command.and_then(|command| command.remember(&Response::RevokeDevice(Done {}))));
         let written = self.parts.journal.commit(batch).await.map_err(|error| {
             tracing::error!(%error, %device, "the end of a pairing could not be recorded");
@@ -138,7 +155,9 @@ impl Actor {
     /// before it was paired once more is known to have its key: it stays.
     pub(super) async fn expire_provisional(&mut self) {
         let now = self.parts.clock.now();
-        let is_due = |entry: &Entry| entry.record.provisional.as_ref().is_some_and(|held| held.until <= now);
+        let is_due = |entry: &Entry| {
+            !entry.temporary && entry.record.provisional.as_ref().is_some_and(|held| held.until <= now)
+        };
         let due: Vec<Entry> =
             self.table.provisional().filter(|entry| is_due(entry)).map(|entry| (**entry).clone()).collect();
         for entry in due {

@@ -163,7 +163,7 @@ impl Actor {
                 // After a typed code they have to come from the device's screen: whoever only looks here must not be
                 // able to say yes.
                 digits: (method == PairingMethod::Link).then(|| confirmed.digits().to_string()),
-                known: self.table.holder(&confirmed.device().signing).is_some(),
+                known: !self.table.holders(confirmed.device()).is_empty(),
                 asked_at: pending.asked_at,
                 expires_at: pending.expires_at,
             }
@@ -252,7 +252,8 @@ impl Actor {
     /// Closes the window and ends every question; what tells of it is to be written.
     pub(super) fn drop_pairings(&mut self, reason: &str) -> Vec<Write> {
         let now = self.tick();
-        self.window.close();
+        self.entrance.window.close();
+        self.withdraw_passes();
         let open = std::mem::take(&mut self.window_open);
         let mut batch: Vec<Write> = open.then(|| window_changed(false, reason)).into_iter().collect();
         for pending in self.waiters.0.iter_mut().filter(|pending| pending.ended.is_none()) {

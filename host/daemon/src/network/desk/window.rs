@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 
 use lanyard_pairing::host::{self, AwaitConfirm, AwaitShare};
-use lanyard_pairing::link::MAX_LINK_ADDRESSES;
 use lanyard_pairing::message::{ToDevice, ToHost};
 use lanyard_pairing::window::{Window, WindowChange};
-use lanyard_pairing::{Abort, Channel, PairingLink};
+use lanyard_pairing::{Abort, Channel};
 use lanyard_ports::journal::Write;
 use lanyard_protocol::device::{PairingMethod, PairingWindow};
 use lanyard_protocol::error::WireError;
@@ -14,6 +13,7 @@ use lanyard_protocol::limits::MAX_DEVICES;
 use rand_core::OsRng;
 
 use super::actor::{Actor, window_changed};
+use super::links::{Origin, origins};
 use super::{DeskError, Place};
 use crate::ids::invalid;
 use crate::network::tally::Counted;
@@ -30,7 +30,7 @@ impl Actor {
             return Err(switched_off().into());
         }
         let (now, with_code) = (self.tick(), self.attempts.allows(self.parts.clock.now()));
-        self.window = Window::open(now, with_code, &mut OsRng);
+        self.entrance.window = Window::open(now, with_code, &mut OsRng);
         self.window_open = true;
         self.parts.tally.add(Counted::Window);
         self.note(vec![window_changed(true, "the owner opened it")]).await;
@@ -38,7 +38,7 @@ impl Actor {
     }
 
     pub(super) async fn close_window(&mut self) -> Result<(), DeskError> {
-        self.window.close();
+        self.entrance.window.close();
         if std::mem::take(&mut self.window_open) {
             self.parts.journal.commit(vec![window_changed(false, "it was closed")]).await?;
         }
@@ -49,29 +49,28 @@ impl Actor {
     pub(super) fn shown_window(&self) -> Option<PairingWindow> {
         let now = self.tick();
         let surface = self.parts.surface.as_ref()?;
-        if !self.window.is_open(now) {
+        if !self.entrance.window.is_open(now) {
             return None;
         }
-        let code = self.window.code(now).map(|code| code.reveal());
-        let bound = surface.endpoint.local_address();
-        let mut addresses = (surface.reachable)(bound);
-        addresses.truncate(MAX_LINK_ADDRESSES);
-        let origin = format!("https://{}", addresses.first().copied().unwrap_or(bound));
-        let host = self.parts.identity.fingerprint();
-        let link = |secret: &lanyard_pairing::LinkSecret| {
-            PairingLink { host, secret: secret.clone(), addresses: addresses.clone() }.to_url(&origin)
-        };
+        let code = self.entrance.window.code(now).map(|code| code.reveal());
+        let secret = self.entrance.window.link(now);
+        let mut origins = origins(surface, self.parts.identity.fingerprint()).into_iter();
+        let first = origins.next();
+        // By address as well where the first is by name: some phones and networks do not find the name.
+        let by_address = first.as_ref().and_then(|first| if first.named { origins.next() } else { None });
+        let link = |origin: Option<Origin>| Some(self.link(surface, secret?.clone(), &origin?.text));
         let limited = !self.attempts.allows(self.parts.clock.now());
-        let warning = match (self.window.was_guessed_at(), code.is_some()) {
+        let warning = match (self.entrance.window.was_guessed_at(), code.is_some()) {
             (true, true) => Some(GUESSED),
             (true, false) => Some(BURNT),
             (false, held) => (limited || !held).then_some(LIMITED),
         };
-        let left = i64::try_from(self.window.remaining(now).as_millis()).unwrap_or(i64::MAX);
+        let left = i64::try_from(self.entrance.window.remaining(now).as_millis()).unwrap_or(i64::MAX);
         Some(PairingWindow {
-            attempts_left: if code.is_some() { self.window.attempts_left() } else { 0 },
+            attempts_left: if code.is_some() { self.entrance.window.attempts_left() } else { 0 },
             code,
-            link: self.window.link(now).map(link).unwrap_or_default(),
+            link: link(first).unwrap_or_default(),
+            link_by_address: link(by_address),
             expires_at: self.parts.clock.now().plus_millis(left),
             warning: warning.map(str::to_owned),
         })
@@ -79,7 +78,7 @@ impl Actor {
 
     pub(super) fn greet(&mut self, channel: Channel, hello: ToHost) -> Result<(AwaitShare, ToDevice), Abort> {
         let (now, keys) = (self.tick(), self.parts.identity.keys());
-        host::greet(keys, &self.parts.host_name, channel, hello, &self.window, now, &mut OsRng)
+        host::greet(keys, &self.parts.host_name, channel, hello, &self.entrance, now, &mut OsRng)
     }
 
     /// Takes the attempt slot, and writes the attempt down before the host's share may leave: a host that is killed
@@ -89,11 +88,12 @@ impl Actor {
         state: AwaitShare,
         message: ToHost,
     ) -> Result<(AwaitConfirm, ToDevice), Abort> {
-        if !self.has_room() {
+        // After a pass nobody waits for a person; whether there is room for its device is seen when it is let in.
+        if state.pass().is_none() && !self.has_room() {
             return Err(Abort::Full);
         }
         let tick = self.tick();
-        let consume = match state.handle(message, &mut self.window, tick) {
+        let consume = match state.handle(message, &mut self.entrance, tick) {
             Ok(consume) => consume,
             Err(abort) => {
                 self.settle_window().await;
@@ -119,7 +119,7 @@ impl Actor {
             Err(abort) => {
                 // The share stays here, so nobody has learnt anything.
                 let tick = self.tick();
-                consume.abandon(&mut self.window, tick);
+                consume.abandon(&mut self.entrance, tick);
                 self.settle_window().await;
                 Err(abort)
             }
@@ -133,9 +133,15 @@ impl Actor {
         from: SocketAddr,
     ) -> Result<(Place, ToDevice), Abort> {
         let now = self.tick();
-        match state.handle(message, &mut self.window, now) {
+        if let Some(pass) = state.pass() {
+            self.check_pass(pass, state.peer(), from)?;
+        }
+        match state.handle(message, &mut self.entrance, now) {
             Ok((confirmed, reply)) => {
-                let place = self.enter(confirmed, from).await?;
+                let place = match confirmed.pass() {
+                    Some(pass) => self.admit(confirmed, pass).await?,
+                    None => self.enter(confirmed, from).await?,
+                };
                 Ok((place, reply))
             }
             Err(abort) => {
@@ -147,14 +153,14 @@ impl Actor {
 
     pub(super) async fn abandon(&mut self, state: AwaitConfirm) {
         let now = self.tick();
-        state.abandon(&mut self.window, now);
+        state.abandon(&mut self.entrance, now);
         self.settle_window().await;
     }
 
     /// After an attempt that came to nothing: a code that has none left is burnt, and the owner is told.
     async fn settle_window(&mut self) {
         let (now, may_reissue) = (self.tick(), self.attempts.allows(self.parts.clock.now()));
-        let reason = match self.window.settle(now, may_reissue, &mut OsRng) {
+        let reason = match self.entrance.window.settle(now, may_reissue, &mut OsRng) {
             WindowChange::None => return,
             WindowChange::Reissued => GUESSED,
             WindowChange::Burnt => BURNT,
@@ -165,7 +171,7 @@ impl Actor {
 
     /// A device has proven itself: the window is used up. The row to be written with what comes next.
     pub(super) fn window_used(&mut self) -> Option<Write> {
-        let open = self.window_open && !self.window.is_open(self.tick());
+        let open = self.window_open && !self.entrance.window.is_open(self.tick());
         if open {
             self.window_open = false;
         }
@@ -178,7 +184,7 @@ impl Actor {
     }
 }
 
-fn switched_off() -> WireError {
+pub(super) fn switched_off() -> WireError {
     invalid(
         "the network side of this host is switched off (host.listen = \"off\"): remove that line from config.toml, or \
          start the host with --listen IP:PORT, then pair again",

@@ -5,6 +5,7 @@ mod connections;
 mod devices;
 mod guessing;
 mod pairing;
+mod passes;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,6 +28,7 @@ use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_protocol::{Tick, Timestamp};
 use lanyard_store::{Store, StoreOptions};
 use lanyard_transport::host::{Admission, HostEndpoint};
+use lanyard_transport::noise::NoiseHost;
 use rand_core::OsRng;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -96,6 +98,7 @@ impl Lab {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let endpoint = Arc::new(HostEndpoint::bind(loopback, identity.keys()).unwrap());
         let tally = Arc::new(Tally::load(&*store).unwrap());
+        let browsers = NoiseHost::new(identity.keys(), endpoint.strangers(), TaskTracker::new());
         let (publish_id, host_id) = watch::channel(identity.host_id().unwrap());
         let surface = Surface { endpoint, advertiser: None, reachable: |bound| vec![bound] };
         let ticks = clock.clone();
@@ -107,6 +110,7 @@ impl Lab {
             identity,
             host_id: publish_id,
             host_name: "host".to_owned(),
+            browsers,
             surface: network.then_some(surface),
             ticks: Box::new(move || Tick::from_millis(u64::try_from(ticks.now().as_millis()).unwrap())),
             tasks: TaskTracker::new(),
@@ -224,7 +228,7 @@ impl Lab {
 
     fn standing(&self, phone: &Phone) -> Option<Principal> {
         let standing = self.devices.standing(&principal_id(&phone.id()).unwrap());
-        assert_eq!(standing.is_some(), self.devices.admits(&phone.keys.public().signing));
+        assert_eq!(standing.is_some(), self.devices.admits(&phone.signing()));
         standing
     }
 }
@@ -249,6 +253,8 @@ struct Phone {
     keys: IdentityKeys,
     name: String,
     from: SocketAddr,
+    /// It comes by the browser's channel, which proves its other key.
+    in_browser: bool,
 }
 
 /// A phone that has asked: what it keeps, and its place at the desk.
@@ -270,23 +276,38 @@ impl Phone {
             keys: IdentityKeys::generate(&mut OsRng),
             name: name.to_owned(),
             from: SocketAddr::from(([192, 0, 2, 7], 4711)),
+            in_browser: false,
         }
+    }
+
+    /// A tab in a browser on the host's own machine.
+    fn tab() -> Self {
+        let from = SocketAddr::from(([127, 0, 0, 1], 4711));
+        Self { from, in_browser: true, ..Self::new("Firefox") }
     }
 
     fn id(&self) -> DeviceId {
         device_id(&self.keys.public()).unwrap()
     }
 
-    fn signing(&self) -> [u8; 32] {
-        self.keys.public().signing
+    /// The key its channel proves.
+    fn key(&self) -> ChannelKey {
+        if self.in_browser { ChannelKey::Agreement(self.keys.public().agreement) } else { self.signing() }
+    }
+
+    fn signing(&self) -> ChannelKey {
+        ChannelKey::Signing(self.keys.public().signing)
     }
 
     /// The two ends of a channel between this phone and the host: the host's, the phone's.
     fn channel(&self, lab: &Lab) -> (Channel, Channel) {
         let mut binding = [0; 32];
         rand_core::RngCore::fill_bytes(&mut OsRng, &mut binding);
-        let to = |key| Channel { binding, peer: ChannelKey::Signing(key) };
-        (to(self.signing()), to(lab.public.signing))
+        let to = |keys: PublicIdentity| match self.in_browser {
+            true => Channel { binding, peer: ChannelKey::Agreement(keys.agreement) },
+            false => Channel { binding, peer: ChannelKey::Signing(keys.signing) },
+        };
+        (to(self.keys.public()), to(lab.public))
     }
 
     /// The whole exchange up to the question.

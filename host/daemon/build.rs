@@ -1,0 +1,111 @@
+//! Embeds the page: every file of `client-web/dist`, which `cargo xtask web` writes, becomes part of the host's program.
+//!
+//! The folder may be missing or empty; the host then says that it was built without a page. Where a file has a
+//! compressed form beside it (`NAME.br`), only that one is taken.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Files in `assets/` have the hash of their content in their name, so one name never means two contents.
+const HASHED: &str = "assets";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../client-web/dist");
+    prepare(&root);
+    println!("cargo:rerun-if-changed={}", root.display());
+    let mut files = Vec::new();
+    for (folder, prefix) in [(root.clone(), "/"), (root.join(HASHED), "/assets/")] {
+        collect(&folder, prefix, &mut files)?;
+    }
+    files.sort_by(|a, b| a.url.cmp(&b.url));
+    let mut table = String::from("&[\n");
+    for file in &files {
+        let content = fs::read(&file.path)?;
+        writeln!(
+            table,
+            "    Asset {{ path: {:?}, content_type: {:?}, brotli: {}, hashed: {}, tag: {:?}, content: include_bytes!({:?}) }},",
+            file.url,
+            content_type(&file.url)?,
+            file.brotli,
+            file.url.starts_with("/assets/"),
+            tag(&content),
+            file.path.display().to_string(),
+        )?;
+    }
+    table.push(']');
+    fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("page.rs"), table)?;
+    Ok(())
+}
+
+/// Cargo runs a build script each time when a path it watches does not exist, and when it is younger than the last run:
+/// so the folder is made, and made old. Where that is not allowed, nothing is lost but time.
+fn prepare(root: &Path) {
+    if root.exists() || fs::create_dir(root).is_err() {
+        return;
+    }
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(24 * 60 * 60);
+    if let Ok(folder) = fs::File::open(root) {
+        let _ = folder.set_modified(old);
+    }
+}
+
+struct File {
+    url: String,
+    path: PathBuf,
+    brotli: bool,
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<File>) -> Result<(), Box<dyn Error>> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = fs::canonicalize(entry?.path())?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("a file of the page has no name")?;
+        if path.is_dir() || name.starts_with('.') {
+            continue;
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !name.chars().all(plain) {
+            return Err(format!("{}: the name cannot be part of a URL as it stands", path.display()).into());
+        }
+        let url = |name: &str| format!("{prefix}{name}");
+        if let Some(original) = name.strip_suffix(".br") {
+            files.push(File { url: url(original), path: path.clone(), brotli: true });
+        } else if !folder.join(format!("{name}.br")).exists() {
+            files.push(File { url: url(name), path: path.clone(), brotli: false });
+        }
+    }
+    Ok(())
+}
+
+fn content_type(url: &str) -> Result<&'static str, String> {
+    let ending = url.rsplit_once('.').map_or("", |(_, ending)| ending);
+    Ok(match ending {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "wasm" => "application/wasm",
+        "webmanifest" => "application/manifest+json",
+        "png" => "image/png",
+        "svg" => "image/svg+xml",
+        "ico" => "image/x-icon",
+        "txt" => "text/plain; charset=utf-8",
+        _ => {
+            return Err(format!(
+                "{url}: no content type is known for this ending; add it to host/daemon/build.rs"
+            ));
+        }
+    })
+}
+
+/// FNV-1a, 64 bits: says that a content has changed, nothing more.
+fn tag(content: &[u8]) -> String {
+    let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("\"{hash:016x}\"")
+}
