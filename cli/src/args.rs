@@ -45,8 +45,12 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Start the host and keep it running in this terminal
     Up(commands::up::Args),
+    /// Open the host's page in this machine's browser
+    Open(commands::open::Args),
     /// Give the agent a task and watch it work
     Run(commands::run::Args),
+    /// List the models a task can be given
+    Models(commands::models::Args),
     /// List, show, search, end and delete sessions
     Sessions(commands::sessions::Args),
     /// Show what waits for approval
@@ -91,6 +95,8 @@ pub(crate) enum Command {
     Watch(commands::watch::Args),
     /// Show the ids of this machine's host and device, or give the host new keys
     Identity(commands::identity::Args),
+    /// Let browsers trust the host's certificate without a warning
+    Trust(commands::trust::Args),
     /// Write a completion script for a shell to standard output
     Completions(commands::completions::Args),
     /// Write manual pages to a directory

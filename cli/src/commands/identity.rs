@@ -1,6 +1,6 @@
 //! `lanyard identity`: what this machine's host and this device are known by, and new keys for the host.
 
-use lanyard_protocol::method::{Identify, Identity, Response, RotateHostKey};
+use lanyard_protocol::method::{GetTrust, Identify, Identity, Response, RotateHostKey};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
@@ -32,13 +32,22 @@ pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit,
         What::Show => show(invocation).await?,
         What::Rotate { compromised } => {
             let mut connection = invocation.connect().await?;
+            let trusted = connection.call(GetTrust {}).await?.authority.is_some();
             let identity = connection.call(RotateHostKey { compromised }).await?;
+            // The host's name follows from its keys.
+            let anew = invocation.command("trust enable");
+            let browsers = match trusted {
+                true => format!(
+                    "Its name in the network is another one, too: browsers that trusted it have to be told anew.\n  {anew}\n"
+                ),
+                false => String::new(),
+            };
             invocation.show(Response::RotateHostKey(identity.clone()), |_| {
                 let who = match compromised {
                     true => "Every device has to be paired again: lanyard pair",
                     false => "Paired devices follow by themselves.",
                 };
-                format!("The host has new keys; its id is now\n  {}\n{who}\n", identity.host_id)
+                format!("The host has new keys; its id is now\n  {}\n{who}\n{browsers}", identity.host_id)
             })?;
         }
     }

@@ -15,6 +15,8 @@ pub(crate) mod hosts;
 pub(crate) mod identity;
 pub(crate) mod join;
 pub(crate) mod man;
+pub(crate) mod models;
+pub(crate) mod open;
 pub(crate) mod pair;
 pub(crate) mod pairings;
 pub(crate) mod resume;
@@ -23,6 +25,7 @@ pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod sessions;
 pub(crate) mod stop;
+pub(crate) mod trust;
 pub(crate) mod unpair;
 pub(crate) mod up;
 pub(crate) mod watch;
@@ -51,7 +54,9 @@ fn carry_out(command: Command, invocation: &mut Invocation) -> Result<Exit, Fail
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, invocation),
         Command::Up(args) => up::run(args, invocation),
+        Command::Open(args) => block_on(open::run(args, invocation)),
         Command::Run(args) => block_on(run::run(args, invocation)),
+        Command::Models(args) => block_on(models::run(args, invocation)),
         Command::Sessions(args) => block_on(sessions::run(args, invocation)),
         Command::Approvals(args) => block_on(approvals::run(args, invocation)),
         Command::Approve(args) => block_on(approve::run(args, invocation)),
@@ -72,6 +77,7 @@ fn carry_out(command: Command, invocation: &mut Invocation) -> Result<Exit, Fail
         Command::Hosts(args) => block_on(hosts::run(args, invocation)),
         Command::Unpair(args) => block_on(unpair::run(args, invocation)),
         Command::Watch(args) => block_on(watch::run(args, invocation)),
+        Command::Trust(args) => block_on(trust::run(args, invocation)),
         Command::Identity(args) => block_on(identity::run(args, invocation)),
     }
 }
@@ -83,6 +89,7 @@ fn here_only(command: &Command) -> Option<&'static str> {
         Command::Pair(_) => {
             Some("a pairing window is opened at the machine itself: run `lanyard pair` there")
         }
+        Command::Open(_) => Some("the owner's page is for the host's own machine: run `lanyard open` there"),
         Command::Join(_) => Some("`lanyard join` names the host itself: lanyard join HOST"),
         Command::Unpair(_) => Some("`lanyard unpair` names the host itself: lanyard unpair HOST"),
         Command::Doctor(_) => Some("`lanyard doctor` looks at this machine: run it there"),

@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Who answers what is to be approved: ask here, approve every request, or deny every request
     #[arg(long, value_enum, value_name = "WHEN", default_value = "ask")]
     approve: Approve,
+    /// The model that is to answer, one of `lanyard models` [default: the host's own choice]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    model: Option<String>,
     /// Steps the task may take before it fails
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_MAX_STEPS)))]
     max_steps: Option<u32>,
@@ -81,7 +84,14 @@ pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit,
         allow_network: !args.no_network,
         ..defaults
     };
-    let start = StartTask { session_id: session_id.clone(), task_id: None, prompt, task_options };
+    let start = StartTask {
+        session_id: session_id.clone(),
+        task_id: None,
+        prompt,
+        task_options,
+        model: args.model,
+        attachments: Vec::new(),
+    };
     let task_id = connection.call(start).await?.task_id;
     let answering = args.approve.into();
     let what = (session_id.clone(), task_id);

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use super::pair;
 use crate::exit::{Exit, Failure};
 use crate::host::{Connection, Patience, attach, lock_is_held};
 use crate::invocation::Invocation;
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// Where other devices reach the host: an address with a UDP port, or `off` [default: [::]:7717]
     #[arg(long, value_name = "IP:PORT|off")]
     listen: Option<Listen>,
+    /// Do not offer to pair a first device at this terminal
+    #[arg(long)]
+    no_pair: bool,
     /// Leave the terminal: used by commands that start a host
     #[arg(long, hide = true)]
     detached: bool,
@@ -54,7 +58,8 @@ pub(crate) fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failu
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::Other(format!("the runtime cannot be started: {e}")))?;
     let state_dir = config.state_dir.clone();
-    let ended = runtime.block_on(Box::pin(serve(config, args.detached, invocation)))?;
+    let offer = offers_to_pair(args.no_pair || args.detached, invocation);
+    let ended = runtime.block_on(Box::pin(serve(config, args.detached, offer, invocation)))?;
     match ended {
         Ok(()) => Ok(Exit::Completed),
         // Two commands started a host at the same moment: one of them runs, and that is all that is wanted.
@@ -77,6 +82,7 @@ fn start_log(detached: bool, invocation: &Invocation) -> Result<(), Failure> {
 async fn serve(
     config: Config,
     detached: bool,
+    offer: bool,
     invocation: &mut Invocation,
 ) -> Result<Result<(), RunError>, Failure> {
     let stop = CancellationToken::new();
@@ -89,12 +95,21 @@ async fn serve(
         // Nobody waits for it when the host is stopped in this very moment.
         let _ = ready.send(what.clone());
     };
+    let stopping = stop.clone();
     let host = Box::pin(lanyard_daemon::run(config, stop, announce));
     let words = async {
-        match is_ready.await {
-            Ok(what) if !detached => say_ready(&what, invocation).await,
-            _ => Ok(()),
+        let what = match is_ready.await {
+            Ok(what) if !detached => what,
+            _ => return Ok(()),
+        };
+        say_ready(&what, invocation).await?;
+        if offer {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = first_device(&what, invocation) => {}
+            }
         }
+        Ok(())
     };
     let (ended, said) = tokio::join!(host, words);
     match said {
@@ -120,6 +135,29 @@ async fn stop_on_signal(stop: CancellationToken, mut signals: [tokio::signal::un
             eprintln!("Stopping; running tasks are put to rest first. Ctrl-C again ends at once.");
         }
         stop.cancel();
+    }
+}
+
+/// Whether somebody sits at this terminal who could scan a QR code and answer.
+fn offers_to_pair(unwanted: bool, invocation: &Invocation) -> bool {
+    let terminal = &invocation.terminal;
+    !unwanted && !invocation.json() && terminal.stdout_is_terminal && terminal.stdin_is_terminal
+}
+
+/// Where no device is paired yet: shows what the first one needs, and asks about it. The host runs on, however this ends.
+async fn first_device(ready: &Ready, invocation: &mut Invocation) {
+    let paired = async {
+        let stream = attach(&ready.state_dir)?;
+        let mut connection = Connection::new(stream, ready.state_dir.clone(), Patience::None)?;
+        let network = connection.call(Health {}).await?.network;
+        if network.devices > 0 || network.listening.is_none() {
+            return Ok(());
+        }
+        pair::first(&mut connection, invocation).await.map(drop)
+    };
+    match paired.await {
+        Ok(()) | Err(Failure::OutputClosed) => {}
+        Err(failure) => tracing::warn!(%failure, "no device could be paired at this terminal"),
     }
 }
 
@@ -155,11 +193,12 @@ async fn say_ready(ready: &Ready, invocation: &mut Invocation) -> Result<(), Fai
     };
     let model = format!("  {:<11} {model}\n", "model");
     let run = invocation.command("run \"what is in this folder?\"");
-    let pair = invocation.command("pair");
+    let (pair, open) = (invocation.command("pair"), invocation.command("open"));
     let accent = |command: &str| paint.tone(Tone::Accent, &visible::line(command));
     let mut next = format!("Next, in another terminal:\n  {}\n", accent(&run));
     if !network.is_empty() {
-        next.push_str(&format!("From another device: pair it\n  {}\n", accent(&pair)));
+        next.push_str(&format!("In a browser on this machine:\n  {}\n", accent(&open)));
+        next.push_str(&format!("From a phone or another computer: pair it\n  {}\n", accent(&pair)));
     }
     Ok(invocation.terminal.print(&format!("{model}{network}{next}Ctrl-C stops the host.\n"))?)
 }

@@ -1,7 +1,7 @@
 //! Paired devices, and who was connected when. Names and platforms are foreign text.
 
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::device::{ConnectionRecord, Device};
+use lanyard_protocol::device::{ConnectionRecord, Device, KeyStorage};
 
 use super::lists::pad;
 use super::paint::{Paint, Tone, width_of};
@@ -40,7 +40,7 @@ pub(crate) fn devices(paint: Paint, devices: &[Device], now: Timestamp) -> Strin
         };
         let from = device.last_address.as_deref().map(|from| format!(" from {}", line(from)));
         format!(
-            "{}  {}  {}{}\n  {} · {} · paired {} · {}\n",
+            "{}  {}  {}{}\n  {} · {} · paired {} · {}\n{}",
             paint.tone(Tone::Strong, &pad(name, columns)),
             pad(&scopes_list(&device.scopes), "observe,operate,approve,admin".len()),
             paint.tone(tone, &state),
@@ -49,9 +49,28 @@ pub(crate) fn devices(paint: Paint, devices: &[Device], now: Timestamp) -> Strin
             line(&device.platform),
             ago(device.paired_at, now),
             device.device_id,
+            page(paint, device),
         )
     });
     rows.collect()
+}
+
+/// What is known of the page a device runs in: it says so itself.
+fn page(paint: Paint, device: &Device) -> String {
+    if device.temporary {
+        return "  a browser tab of this machine, gone when it is closed\n".to_owned();
+    }
+    let Some(page) = &device.page else { return String::new() };
+    let checked = match page.verified {
+        true => paint.tone(Tone::Good, "checked by the browser"),
+        false => paint.tone(Tone::Waits, "unverified: whoever controls the network could have changed it"),
+    };
+    let key = match page.key {
+        KeyStorage::Wrapped => "its key locked away by the browser",
+        KeyStorage::Plain => "its key kept as it is",
+        KeyStorage::Memory => "its key gone with the tab",
+    };
+    format!("  page {} · {checked} · {key}\n", line(&page.origin))
 }
 
 /// Who was connected when, newest first.
@@ -91,7 +110,7 @@ mod tests {
     use super::{connections, devices};
     use crate::render::Paint;
     use crate::render::samples::{at, device};
-    use lanyard_protocol::device::ConnectionRecord;
+    use lanyard_protocol::device::{ConnectionRecord, KeyStorage, PageReport};
     use lanyard_protocol::id::DeviceId;
 
     #[test]
@@ -112,6 +131,25 @@ old        observe,operate                not connected yet
 ";
         assert_eq!(shown, expected);
         assert!(devices(Paint::PLAIN, &[], at()).contains("lanyard pair"));
+    }
+
+    #[test]
+    fn what_a_page_says_of_itself_is_told() {
+        let shown = |verified, key, temporary| {
+            let mut phone = device("Pixel", "abcdefg-x");
+            phone.page = Some(PageReport { origin: "https://192.168.1.7:7717".into(), verified, key });
+            phone.temporary = temporary;
+            devices(Paint::PLAIN, &[phone], at()).lines().nth(2).unwrap().to_owned()
+        };
+        assert_eq!(
+            shown(false, KeyStorage::Plain, false),
+            "  page https://192.168.1.7:7717 · unverified: whoever controls the network could have changed it · its key \
+             kept as it is"
+        );
+        assert!(
+            shown(true, KeyStorage::Wrapped, false).contains("checked by the browser · its key locked away")
+        );
+        assert!(shown(true, KeyStorage::Memory, true).contains("a browser tab of this machine"));
     }
 
     #[test]

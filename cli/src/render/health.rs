@@ -3,6 +3,7 @@
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::health::{HealthCheck, HealthReport, HealthStatus};
 
+use super::days::days;
 use super::network::network;
 use super::paint::{Paint, Tone};
 use super::span::{ago, bytes, millis, plural};
@@ -52,6 +53,9 @@ pub(crate) fn health(paint: Paint, width: Option<usize>, report: &HealthReport, 
             counters.tasks_completed, counters.tasks_failed, counters.tasks_cancelled
         ),
     );
+    if let Some(days) = days(&report.days) {
+        row(&plural(report.days.len() as u64, "day"), days);
+    }
     if let Some(task) = &report.last_task {
         row("last task", format!("{} ({})", line(&task.prompt), ago(task.started_at, now)));
     }

@@ -4,11 +4,13 @@
 
 mod approval;
 mod banner;
+mod days;
 mod devices;
 mod diff;
 mod health;
 mod hosts;
 mod lists;
+mod models;
 mod names;
 mod network;
 mod paint;
@@ -18,6 +20,7 @@ mod scopes;
 mod span;
 mod streams;
 mod timeline;
+mod trust;
 pub(crate) mod visible;
 mod watch;
 mod wrap;
@@ -29,13 +32,17 @@ pub(crate) use diff::{diff, patch};
 pub(crate) use health::{check, health};
 pub(crate) use hosts::{Standing, claims_to_be, hosts, sightings};
 pub(crate) use lists::{approvals, decision_words, rules, session, sessions};
+pub(crate) use models::models;
 pub(crate) use names::{address, who};
 pub(crate) use network::network_trouble;
 pub(crate) use paint::{Paint, Tone, width_of};
-pub(crate) use pairing::{pairing_commands, pairing_settled, pairing_window, pairings, pending_pairing};
+pub(crate) use pairing::{
+    Drawn, pairing_commands, pairing_settled, pairing_window, pairings, pending_pairing,
+};
 pub(crate) use scopes::{scopes_in_words, scopes_list};
 pub(crate) use span::{bytes, millis, plural};
 pub(crate) use timeline::{Timeline, model_words};
+pub(crate) use trust::trust;
 pub(crate) use watch::{WatchLine, watch_line, watched_session};
 
 #[cfg(test)]

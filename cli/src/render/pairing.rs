@@ -10,12 +10,23 @@ use super::qr::qr;
 use super::scopes::{scopes_in_words, scopes_list};
 use super::visible::line;
 
-/// The window with everything a device needs. `with_qr`: whether a code to scan is wanted.
+/// Which link is drawn as a QR code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drawn {
+    /// None.
+    Nothing,
+    /// The host's choice: by its name where that can be found, else by its address.
+    First,
+    /// The one by address.
+    ByAddress,
+}
+
+/// The window with everything a device needs.
 pub(crate) fn pairing_window(
     paint: Paint,
     window: &PairingWindow,
     width: Option<usize>,
-    with_qr: bool,
+    drawn: Drawn,
     now: Timestamp,
 ) -> String {
     let left = countdown(window.expires_at, now);
@@ -36,16 +47,46 @@ pub(crate) fn pairing_window(
             shown.push_str("  No code: too many attempts in the last hour; the link and its QR code work.\n")
         }
     }
-    if with_qr {
-        shown.push_str("The link as a QR code (the page for phones comes with a later version)\n");
-        match qr(paint, &window.link, width) {
+    shown.push_str(&links(paint, window, width, drawn));
+    shown
+}
+
+/// What a phone scans, and the links as text.
+fn links(paint: Paint, window: &PairingWindow, width: Option<usize>, drawn: Drawn) -> String {
+    let by_address = window.link_by_address.as_deref();
+    let code = match drawn {
+        Drawn::Nothing => None,
+        Drawn::First => Some(window.link.as_str()),
+        // Where the link is by address already there is no other.
+        Drawn::ByAddress => Some(by_address.unwrap_or(&window.link)),
+    };
+    let mut shown = String::new();
+    if let Some(link) = code {
+        shown.push_str("On a phone: scan this with its camera, or open the link in a browser\n");
+        match qr(paint, link, width) {
             Ok(code) => shown.push_str(&code),
             Err(why) => shown.push_str(&format!("  {why}\n")),
         }
     }
     shown.push_str(&format!("  link  {}\n", line(&window.link)));
-    let hint = "The link is a key: whoever has it before your device can ask in its place. It works once.";
-    shown.push_str(&format!("  {}\n", paint.tone(Tone::Faint, hint)));
+    if let Some(link) = by_address {
+        shown.push_str(&format!("  or    {}\n", line(link)));
+        let hint = match drawn {
+            Drawn::First => {
+                "The second one is for phones and networks that do not find the name (as a QR code: --by-address)."
+            }
+            Drawn::ByAddress | Drawn::Nothing => {
+                "The second one is for phones and networks that do not find the name."
+            }
+        };
+        shown.push_str(&format!("  {}\n", paint.tone(Tone::Faint, hint)));
+    }
+    for hint in [
+        "The browser warns once, because this machine has made its certificate itself; go on. The pairing then proves that it is this machine.",
+        "The link is a key: whoever has it before your device can ask in its place. It works once.",
+    ] {
+        shown.push_str(&format!("  {}\n", paint.tone(Tone::Faint, hint)));
+    }
     shown
 }
 
@@ -127,13 +168,14 @@ pub(crate) fn pairing_settled(paint: Paint, name: &str, end: PairingEnd, device:
 
 #[cfg(test)]
 mod tests {
-    use super::{pairing_commands, pairing_settled, pairing_window, pairings, pending_pairing};
+    use super::{Drawn, pairing_commands, pairing_settled, pairing_window, pairings, pending_pairing};
     use crate::render::Paint;
     use crate::render::samples::{at, device, pairing_asked};
     use lanyard_protocol::device::{PairingEnd, PairingMethod, PairingWindow};
 
     fn window() -> PairingWindow {
         PairingWindow {
+            link_by_address: None,
             code: Some("K7QX-92MD".into()),
             link: "https://192.168.1.7:7717/#v1.abc".into(),
             expires_at: at().plus_millis(119_000),
@@ -145,7 +187,7 @@ mod tests {
     #[test]
     fn a_window_word_for_word() {
         let mut narrow = window();
-        let shown = pairing_window(Paint::PLAIN, &narrow, Some(40), false, at());
+        let shown = pairing_window(Paint::PLAIN, &narrow, Some(40), Drawn::Nothing, at());
         let expected = "\
 Pair a device (open for 1:59)
 On another computer: lanyard join, with this code
@@ -154,18 +196,36 @@ On another computer: lanyard join, with this code
 
   code  K7QX-92MD
   link  https://192.168.1.7:7717/#v1.abc
+  The browser warns once, because this machine has made its certificate itself; go on. The pairing then proves that it is this machine.
   The link is a key: whoever has it before your device can ask in its place. It works once.
 ";
         assert_eq!(shown, expected);
-        assert!(pairing_window(Paint::PLAIN, &narrow, None, true, at()).contains('█'));
-        assert!(pairing_window(Paint::PLAIN, &narrow, Some(20), true, at()).contains("needs"));
+        assert!(pairing_window(Paint::PLAIN, &narrow, None, Drawn::First, at()).contains('█'));
+        assert!(pairing_window(Paint::PLAIN, &narrow, Some(20), Drawn::First, at()).contains("needs"));
         narrow.code = None;
         narrow.warning = Some("somebody is guessing\u{1b}".into());
-        let shown = pairing_window(Paint::PLAIN, &narrow, None, false, at());
+        let shown = pairing_window(Paint::PLAIN, &narrow, None, Drawn::Nothing, at());
         assert!(shown.contains("! somebody is guessing⟦U+001B⟧") && !shown.contains("code"), "{shown}");
         narrow.warning = None;
-        let shown = pairing_window(Paint::PLAIN, &narrow, None, false, at());
+        let shown = pairing_window(Paint::PLAIN, &narrow, None, Drawn::Nothing, at());
         assert!(shown.contains("No code: too many attempts in the last hour"), "{shown}");
+    }
+
+    #[test]
+    fn of_two_links_one_is_drawn_and_both_are_shown() {
+        let mut window = window();
+        window.link = "https://lanyard-k7qx92md.local:7717/#PNAME".into();
+        window.link_by_address = Some("https://192.168.1.7:7717/#PADDRESS".into());
+        let shown = |drawn| pairing_window(Paint::PLAIN, &window, None, drawn, at());
+        let (first, by_address) = (shown(Drawn::First), shown(Drawn::ByAddress));
+        for shown in [&first, &by_address, &shown(Drawn::Nothing)] {
+            assert!(shown.contains("  link  https://lanyard-k7qx92md.local:7717/#PNAME\n"), "{shown}");
+            assert!(shown.contains("  or    https://192.168.1.7:7717/#PADDRESS\n"), "{shown}");
+        }
+        assert!(first.contains("--by-address") && !by_address.contains("--by-address"));
+        let code = |link: &str| super::qr(Paint::PLAIN, link, None).unwrap();
+        assert!(first.contains(&code(&window.link)));
+        assert!(by_address.contains(&code("https://192.168.1.7:7717/#PADDRESS")));
     }
 
     #[test]

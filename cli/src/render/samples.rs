@@ -227,12 +227,15 @@ pub(crate) fn device(name: &str, id: &str) -> Device {
         last_seen: None,
         last_address: None,
         connections: 0,
+        page: None,
+        temporary: false,
     }
 }
 
 pub(crate) fn network_health() -> NetworkHealth {
     let count = |reason: &str, count| ReasonCount { reason: reason.into(), count };
     NetworkHealth {
+        origins: Vec::new(),
         host_id: HostId::new("host1").unwrap(),
         listening: Some("[::]:7717".into()),
         reachable_at: vec!["192.168.1.7:7717".into(), "[fd00::7]:7717".into()],

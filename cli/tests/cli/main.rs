@@ -3,6 +3,8 @@
 
 mod commands;
 mod home;
+mod open;
 mod pairing;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod trust;

@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::home::{Home, PATIENCE};
 
 /// A host that listens on loopback, and its address.
-struct Host {
-    home: Home,
+pub(crate) struct Host {
+    pub(crate) home: Home,
     up: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Host {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let home = Home::new();
         let mut up = home
             .lanyard(&["up", "--json"])
@@ -56,7 +56,7 @@ fn lines_of(child: &mut Child) -> mpsc::Receiver<Value> {
     lines
 }
 
-fn next_line(lines: &mpsc::Receiver<Value>) -> Value {
+pub(crate) fn next_line(lines: &mpsc::Receiver<Value>) -> Value {
     lines.recv_timeout(PATIENCE).expect("a line")
 }
 
@@ -65,18 +65,18 @@ fn until_event(lines: &mpsc::Receiver<Value>, event: &str) -> Value {
     std::iter::repeat_with(|| next_line(lines)).find(|line| line["event"] == event).expect("one a line")
 }
 
-fn start(mut command: Command) -> (Child, mpsc::Receiver<Value>) {
+pub(crate) fn start(mut command: Command) -> (Child, mpsc::Receiver<Value>) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = lines_of(&mut child);
     (child, lines)
 }
 
-fn text<'a>(line: &'a Value, member: &str) -> &'a str {
+pub(crate) fn text<'a>(line: &'a Value, member: &str) -> &'a str {
     line[member].as_str().unwrap_or_else(|| panic!("{member} in {line}"))
 }
 
 /// Pairs a device by the code, as a person would with two terminals on the host.
-fn pair_by_code(host: &Host, device: &Home) {
+pub(crate) fn pair_by_code(host: &Host, device: &Home) {
     let (mut pair, window) = start(host.home.lanyard(&["pair", "--json"]));
     let code = text(&next_line(&window), "code").to_owned();
     let join =

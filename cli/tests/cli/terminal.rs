@@ -30,6 +30,7 @@ impl InTerminal {
         let mut command = home.lanyard(args);
         command
             .env("TERM", "xterm")
+            .env("LANYARD_DISCOVERY", "false")
             .stdin(Stdio::from(end()))
             .stdout(Stdio::from(end()))
             .stderr(Stdio::from(end()));
@@ -156,4 +157,67 @@ fn an_interrupt_cancels_the_task() {
     run.until("Cancelled by owner");
     assert_eq!(run.exit_code(), 4);
     assert!(!home.work().join("a.txt").exists());
+}
+
+/// A command that does not outlive its test.
+struct Gone(Child);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        // Ended already, unless the test has failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_new_host_shows_what_the_first_device_scans_and_asks_about_it() {
+    let (home, device) = (Home::new(), Home::new());
+    let mut up = InTerminal::start(&home, &["up", "--listen", "127.0.0.1:0"]);
+    up.until("The host is ready");
+    up.until("lanyard --state-dir");
+    up.until("Pair a device");
+    up.until("(open for ");
+    up.until("\u{2588}");
+    up.until("  link  ");
+    up.until("#P");
+    up.until("Ctrl-C stops the host");
+    // Nobody is in the way of other commands.
+    let (_, out, _) = home.run(&["pairings", "--json"]);
+    let page: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let link = page["window"]["link"].as_str().unwrap().to_owned();
+    let join = device.lanyard(&["join", "--json", &link, "--name", "phone"]).stdout(Stdio::null()).spawn();
+    let mut join = Gone(join.unwrap());
+    up.until("A device asks to be paired");
+    up.until("Pair this device? [y] yes");
+    up.press_until("y", "phone is paired");
+    up.until("Pair another device: lanyard --state-dir");
+    assert_eq!(join.0.wait().unwrap().code(), Some(0));
+    assert_eq!(home.run(&["stop"]).0, 0);
+    assert_eq!(up.exit_code(), 0);
+
+    // One is paired: it is not offered again.
+    let mut up = InTerminal::start(&home, &["up", "--listen", "127.0.0.1:0"]);
+    up.until("Ctrl-C stops the host.");
+    assert_eq!(home.run(&["health"]).0, 0);
+    assert_eq!(home.run(&["stop"]).0, 0);
+    assert_eq!(up.exit_code(), 0);
+    assert!(!up.seen.contains("(open for "), "{}", up.seen);
+}
+
+#[test]
+fn a_new_host_offers_nothing_where_that_is_not_wanted_and_a_signal_ends_it_at_any_moment() {
+    let home = Home::new();
+    let mut up = InTerminal::start(&home, &["up", "--listen", "127.0.0.1:0", "--no-pair"]);
+    up.until("Ctrl-C stops the host.");
+    assert_eq!(home.run(&["stop"]).0, 0);
+    assert_eq!(up.exit_code(), 0);
+    assert!(!up.seen.contains("Pair a device"), "{}", up.seen);
+
+    let mut up = InTerminal::start(&home, &["up", "--listen", "127.0.0.1:0"]);
+    up.until("Ctrl-C stops the host.");
+    up.until("Waiting for a device; Ctrl-C stops the host");
+    let pid = rustix::process::Pid::from_child(&up.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(up.exit_code(), 0);
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use lanyard_daemon::{Config, ConfigSources};
 use lanyard_protocol::codec::to_json_value;
 use lanyard_protocol::health::{HealthCheck, HealthStatus};
-use lanyard_protocol::method::Health;
+use lanyard_protocol::method::{Health, ListDevices};
 
 use crate::exit::{Exit, Failure};
 use crate::host::{Connection, Patience, attach};
@@ -39,6 +39,9 @@ pub(crate) async fn run(_: Args, invocation: &mut Invocation) -> Result<Exit, Fa
                     let theirs = report.checks.into_iter();
                     found.extend(theirs.filter(|one| ours.iter().all(|check| check.name != one.name)));
                     found.extend(ours);
+                    if let Ok(page) = connection.call(ListDevices {}).await {
+                        found.extend(network::pages(&page.devices));
+                    }
                 }
                 Err(failure) => found.push(checks::not_answering(&failure)),
             }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use lanyard_daemon::{Config, Listen};
 use lanyard_pairing::IdentityKeys;
+use lanyard_protocol::device::Device;
 use lanyard_protocol::health::{DiscoveryState, HealthCheck, HealthStatus, NetworkHealth};
 use lanyard_transport::discovery::{obstacle, own_addresses};
 use lanyard_transport::host::{BindError, HostEndpoint};
@@ -43,6 +44,25 @@ pub(super) fn of_running(network: &NetworkHealth, checks: &[HealthCheck]) -> Vec
         DiscoveryState::Failed => degraded("discovery", format!("not found by name: {detail}"), WAY_ROUND),
     };
     vec![reach, discovery]
+}
+
+/// What devices say of the pages they run in, where that is worth a word.
+pub(super) fn pages(devices: &[Device]) -> Option<HealthCheck> {
+    let in_pages =
+        || devices.iter().filter(|device| !device.temporary).filter_map(|device| device.page.as_ref());
+    let unverified = in_pages().filter(|page| !page.verified).count();
+    if unverified == 0 {
+        return (in_pages().count() > 0).then(|| ok("pages", "browsers check the pages that devices run in"));
+    }
+    let message = format!(
+        "{} of {} devices in browsers run a page that the browser could not check: whoever controls the network could \
+         have changed it",
+        unverified,
+        in_pages().count()
+    );
+    let action =
+        "`lanyard trust` makes browsers able to; the approvals they give count as they are until then";
+    Some(found("pages", HealthStatus::Ok, message, Some(action.to_owned())))
 }
 
 /// What a host would find that were started now.
@@ -151,13 +171,30 @@ fn host_check(alias: &str, standing: &Standing) -> HealthCheck {
 
 #[cfg(test)]
 mod tests {
+    use lanyard_protocol::device::{KeyStorage, PageReport};
     use lanyard_protocol::health::{DiscoveryState, HealthStatus};
 
-    use super::{degraded, host_check, of_running, paired, port_is_free};
+    use super::{degraded, host_check, of_running, pages, paired, port_is_free};
     use crate::known::HostsFile;
     use crate::known::samples::host;
     use crate::render::Standing;
-    use crate::render::samples::network_health;
+    use crate::render::samples::{device, network_health};
+
+    #[test]
+    fn pages_that_no_browser_could_check_are_named() {
+        let with_page = |verified, temporary| {
+            let mut phone = device("Pixel", "abcdefg-x");
+            let origin = "https://192.168.1.7:7717".into();
+            phone.page = Some(PageReport { origin, verified, key: KeyStorage::Wrapped });
+            phone.temporary = temporary;
+            phone
+        };
+        assert!(pages(&[device("laptop", "l")]).is_none(), "programs have no page");
+        assert!(pages(&[with_page(true, false)]).unwrap().action.is_none());
+        let check =
+            pages(&[with_page(true, false), with_page(false, false), with_page(false, true)]).unwrap();
+        assert!(check.message.starts_with("1 of 2 devices") && check.action.is_some(), "{check:?}");
+    }
 
     #[test]
     fn what_a_running_host_says() {

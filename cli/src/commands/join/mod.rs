@@ -180,6 +180,11 @@ fn by_link(link: &str, args: &Args) -> Result<(Secret, Vec<Candidate>), Failure>
     if args.code.is_some() {
         return Err(Failure::Usage("a link needs no --code".to_owned()));
     }
+    if link.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) {
+        let text = "this link opens the owner's page in a browser on the host's own machine; to pair another \
+                    device, run `lanyard pair` on the host and use the link it shows";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let link = PairingLink::parse(link).map_err(|e| Failure::Usage(e.to_string()))?;
     let given = candidates(&args.addresses, Source::Given);
     let all = given.chain(candidates(&link.addresses, Source::Link)).collect();

@@ -17,14 +17,13 @@ use lanyard_protocol::{ErrorCode, Timestamp};
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Args;
+use super::Terms;
 use super::question::{Pressed, Question};
-use crate::args::scopes;
 use crate::exit::{Exit, Failure};
 use crate::host::{Connection, Happening};
 use crate::invocation::Invocation;
 use crate::keys::Keys;
-use crate::render::{self, Tone, visible};
+use crate::render::{self, Drawn, Tone, visible};
 
 /// How long after a window closed a device may still appear that used it: the host writes it down in between.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -36,7 +35,9 @@ pub(super) struct Desk<'a> {
     invocation: &'a mut Invocation,
     scopes: Option<Vec<Scope>>,
     keep_open: bool,
-    with_qr: bool,
+    drawn: Drawn,
+    /// What Ctrl-C does.
+    interrupt: &'static str,
     /// A person can be asked here.
     asks: bool,
     window: Option<PairingWindow>,
@@ -65,18 +66,20 @@ impl<'a> Desk<'a> {
     pub(super) async fn open(
         connection: &'a mut Connection,
         invocation: &'a mut Invocation,
-        args: &Args,
+        terms: Terms,
     ) -> Result<Self, Failure> {
         connection.call(SubscribeHost { after_host_seq: None }).await?;
         let terminal = &invocation.terminal;
         let asks = terminal.stdin_is_terminal && terminal.can_erase && !invocation.json();
-        let with_qr = terminal.stdout_is_terminal && !args.no_qr;
+        let Terms { scopes, keep_open, drawn, interrupt } = terms;
+        let drawn = if terminal.stdout_is_terminal { drawn } else { Drawn::Nothing };
         let mut desk = Self {
             connection,
             invocation,
-            scopes: scopes(&args.scopes),
-            keep_open: args.keep_open,
-            with_qr,
+            scopes,
+            keep_open,
+            drawn,
+            interrupt,
             asks,
             window: None,
             closed: None,
@@ -103,7 +106,7 @@ impl<'a> Desk<'a> {
             true => event_line("window", to_json_value(&window).map_err(std::io::Error::from)?),
             false => {
                 let (paint, width) = (terminal.paint, terminal.width());
-                render::pairing_window(paint, &window, width, self.with_qr, Timestamp::now())
+                render::pairing_window(paint, &window, width, self.drawn, Timestamp::now())
             }
         };
         self.window = Some(window);
@@ -313,7 +316,7 @@ impl<'a> Desk<'a> {
             (None, _) if !self.open.is_empty() => "Waiting for an answer from another terminal".to_owned(),
             (None, Some(window)) => {
                 let left = render::countdown(window.expires_at, now);
-                format!("{left}  Waiting for a device; Ctrl-C closes the window")
+                format!("{left}  Waiting for a device; {}", self.interrupt)
             }
             (None, None) => String::new(),
         };

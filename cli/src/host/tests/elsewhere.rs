@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lanyard_client::Incoming;
+use lanyard_pairing::ChannelKey;
 use lanyard_pairing::identity::{IdentityKeys, Lineage, PublicIdentity, RotationRecord};
 use lanyard_pairing::message::{ToDevice, ToHost};
 use lanyard_protocol::codec::{Codec, PostcardCodec, ServerFrame, from_postcard, to_postcard};
@@ -24,7 +25,7 @@ use crate::known::{HostsFile, KnownHost, device_key_or_new};
 struct Door(bool);
 
 impl Admission for Door {
-    fn admits(&self, _: &[u8; 32]) -> bool {
+    fn admits(&self, _: &ChannelKey) -> bool {
         self.0
     }
 }
