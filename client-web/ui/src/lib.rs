@@ -1,0 +1,31 @@
+//! The parts of which pages are made, and the design tokens behind them (`css/`).
+//!
+//! Parts hold no knowledge of hosts or sessions: words and callbacks go in, elements come out. Looks are in the style
+//! sheets alone; colours, distances and sizes come from the tokens (`css/00-tokens.css`), so that light, dark and other
+//! text sizes need no second rule.
+
+pub mod clock;
+pub mod diff;
+pub mod draw;
+pub mod form;
+pub mod icon;
+pub mod list;
+pub mod press;
+pub mod sheet;
+pub mod surface;
+pub mod text;
+pub mod time;
+pub mod toasts;
+
+pub use clock::Clock;
+pub use diff::{DiffView, Layout};
+pub use draw::{Digits, QrCode, Sparkline};
+pub use form::{Choice, ChoiceItem, Field, Switch, TextArea};
+pub use icon::{Glyph, Icon};
+pub use list::VirtualList;
+pub use press::{Button, IconButton, Kind};
+pub use sheet::Sheet;
+pub use surface::{Card, Dot, Empty, KeyValue, LinkRow, Pill, Problem, Row, Section, Tone};
+pub use text::{Code, Fold, FoldButton, Mono};
+pub use time::{Ago, Countdown, Progress, Waiting};
+pub use toasts::{Toast, Toasts};
