@@ -55,12 +55,27 @@ const ARROWS: &[(&str, Allowed)] = &[
             "lanyard-transport",
         ]),
     ),
+    ("lanyard-web-state", Only(&["lanyard-client", "lanyard-protocol"])),
+    ("lanyard-web-link", Only(&["lanyard-client", "lanyard-pairing", "lanyard-protocol"])),
+    ("lanyard-web-ui", Only(&["lanyard-web-state", "lanyard-protocol"])),
+    (
+        "lanyard-web",
+        Only(&[
+            "lanyard-web-ui",
+            "lanyard-web-link",
+            "lanyard-web-state",
+            "lanyard-client",
+            "lanyard-pairing",
+            "lanyard-protocol",
+        ]),
+    ),
     ("lanyard-tests", Anything),
     ("xtask", Only(&[])),
 ];
 
 /// Crates that decide and describe but never touch the network or a runtime, and what they may not reach.
-const SANS_IO: &[&str] = &["lanyard-protocol", "lanyard-pairing", "lanyard-client", "lanyard-policy"];
+const SANS_IO: &[&str] =
+    &["lanyard-protocol", "lanyard-pairing", "lanyard-client", "lanyard-policy", "lanyard-web-state"];
 const IO: &[&str] = &["tokio", "axum", "quinn"];
 
 /// Crates that may be nowhere in the tree, and why; `deny.toml` bans the same.

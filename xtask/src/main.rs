@@ -5,6 +5,7 @@ mod bench;
 mod fuzz;
 mod metadata;
 mod needs;
+mod page;
 mod process;
 mod tally;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Arrows,
     /// Check the habits of the code base: file length, module docs, marks, paths, links.
     Tidy,
+    /// Build the page that the host serves into client-web/dist.
+    Web(page::Options),
     /// Build in release mode and run the benchmarks.
     Bench(bench::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Test(options) => return test::run(&options),
         Command::Arrows => arrows::run(),
         Command::Tidy => tidy::run(),
+        Command::Web(options) => page::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match done {

@@ -2,7 +2,7 @@
 
 use crate::process::{self, cargo, seconds};
 use crate::tally::Tally;
-use crate::{arrows, fuzz, needs, tidy, tools, wasm};
+use crate::{arrows, fuzz, needs, page, tidy, tools, wasm};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -32,6 +32,7 @@ enum Name {
     Arrows,
     Typos,
     Deny,
+    Page,
     Clippy,
     Wasm,
     Test,
@@ -46,6 +47,7 @@ impl Name {
             Self::Arrows => "arrows",
             Self::Typos => "typos",
             Self::Deny => "deny",
+            Self::Page => "page",
             Self::Clippy => "clippy",
             Self::Wasm => "wasm",
             Self::Test => "test",
@@ -74,6 +76,12 @@ const STAGES: &[Stage] = &[
     Stage { name: Name::Arrows, what: "which crate may depend on which", run: |_| arrows::run() },
     Stage { name: Name::Typos, what: "spelling", run: typos },
     Stage { name: Name::Deny, what: "licences, sources and bans of dependencies", run: deny },
+    // Before anything that compiles the host, which embeds it.
+    Stage {
+        name: Name::Page,
+        what: "the page compiles and does not grow",
+        run: |_| page::ensure(page::Flavour::Release),
+    },
     Stage { name: Name::Clippy, what: "lints, warnings denied", run: clippy },
     Stage { name: Name::Wasm, what: "what runs in a browser, compiled for it and run", run: |_| wasm::run() },
     Stage { name: Name::Test, what: "every test of the workspace", run: tests },

@@ -1,7 +1,7 @@
 //! `cargo xtask up`: from a fresh clone to a running host, saying at every moment what it does.
 
 use crate::metadata::Metadata;
-use crate::{needs, process};
+use crate::{needs, page, process};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -23,9 +23,11 @@ pub(crate) struct Options {
 /// # Errors
 /// If something is missing that may not be installed here, the build fails, or the host cannot start.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    println!("up: 1/3 looking for what the build needs");
+    println!("up: 1/4 looking for what the build needs");
     needs::satisfy(needs::Purpose::Build)?;
-    println!("up: 2/3 building lanyard; the first time takes a few minutes on two cores, later ones seconds");
+    println!("up: 2/4 building the page for phones and browsers");
+    page::ensure(if options.dev { page::Flavour::Dev } else { page::Flavour::Release })?;
+    println!("up: 3/4 building lanyard; the first time takes a few minutes on two cores, later ones seconds");
     let mut build = process::cargo();
     build.args(["build", "--package", "lanyard", "--bin", "lanyard"]);
     if !options.dev {
@@ -36,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::workspace()?.target_directory;
     let binary = target.join(profile).join(format!("lanyard{}", std::env::consts::EXE_SUFFIX));
     announce(&binary);
-    println!("up: 3/3 starting the host (Ctrl-C stops it)");
+    println!("up: 4/4 starting the host (Ctrl-C stops it)");
     become_host(&binary, &target, &options.rest)
 }
 

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The crates of which the web client is made; no features, as it will use them.
-const PACKAGES: &[&str] = &["lanyard-protocol", "lanyard-client", "lanyard-pairing"];
+const PACKAGES: &[&str] = &["lanyard-protocol", "lanyard-client", "lanyard-pairing", "lanyard-web-link"];
 
 /// The test programs that also run in wasm: package and name.
-const TESTS: &[(&str, &str)] = &[("lanyard-pairing", "browser")];
+const TESTS: &[(&str, &str)] = &[("lanyard-pairing", "browser"), ("lanyard-web-link", "browser")];
 
 /// Runs a test program in Node; without dependencies.
 const RUNNER: &str = "xtask/wasm-runner.mjs";
@@ -31,7 +31,7 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
 /// Where the compiler and the standard library come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
+pub(crate) enum Route {
     /// The toolchain in use had it.
     Had,
     /// rustup has just added it.
@@ -41,7 +41,8 @@ enum Route {
 }
 
 impl Route {
-    fn told(self) -> &'static str {
+    /// Which it is, for people.
+    pub(crate) fn told(self) -> &'static str {
         match self {
             Self::Had => "this toolchain has the standard library for wasm",
             Self::Fetched => "rustup has added the standard library for wasm",
@@ -51,8 +52,14 @@ impl Route {
         }
     }
 
+    /// A directory for each compiler: they cannot use each other's work.
+    pub(crate) fn target_dir(self) -> Result<PathBuf> {
+        let kind = if self == Self::Debian { "debian" } else { "rustup" };
+        Ok(Metadata::workspace()?.target_directory.join("wasm").join(kind))
+    }
+
     /// A cargo that compiles for wasm, with `subcommand` and all that comes before its own words.
-    fn cargo(self, subcommand: &str, target_dir: &Path) -> Command {
+    pub(crate) fn cargo(self, subcommand: &str, target_dir: &Path) -> Command {
         let mut cargo = process::cargo();
         if self == Self::Debian {
             cargo = Command::new(DEBIAN_CARGO);
@@ -79,9 +86,7 @@ impl Route {
 pub(crate) fn run() -> Result<()> {
     let route = route()?;
     println!("compiler: {}", route.told());
-    // A directory for each compiler: they cannot use each other's work.
-    let kind = if route == Route::Debian { "debian" } else { "rustup" };
-    let target_dir = Metadata::workspace()?.target_directory.join("wasm").join(kind);
+    let target_dir = route.target_dir()?;
     let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
     process::run(route.cargo("build", &target_dir).arg("--lib").args(packages))?;
     if process::find_on_path("node").is_none() {
@@ -104,7 +109,11 @@ fn runner() -> String {
     format!("target.{TARGET}.runner=['node', '{}']", script.display())
 }
 
-fn route() -> Result<Route> {
+/// The compiler to take; fetches or installs it where there is none.
+///
+/// # Errors
+/// When none is to be had.
+pub(crate) fn route() -> Result<Route> {
     if has_library("rustc")? {
         return Ok(Route::Had);
     }
