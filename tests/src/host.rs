@@ -416,7 +416,14 @@ impl Connection {
         options: TaskOptions,
     ) -> Result<TaskAccepted> {
         let session_id = session.clone();
-        self.call(StartTask { session_id, task_id: None, prompt: prompt.to_owned(), task_options: options })
-            .await
+        self.call(StartTask {
+            session_id,
+            task_id: None,
+            prompt: prompt.to_owned(),
+            task_options: options,
+            model: None,
+            attachments: Vec::new(),
+        })
+        .await
     }
 }

@@ -1,5 +1,6 @@
 //! What the scenarios share: real hosts in temporary directories, a scripted gateway, and plain connections.
 
+pub mod browser;
 pub mod device;
 pub mod gateway;
 pub mod host;

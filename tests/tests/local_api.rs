@@ -120,6 +120,8 @@ async fn things_that_are_not_there_are_named() -> Result<()> {
     assert_eq!(error.code, ErrorCode::SessionNotFound);
     assert!(error.message.contains("sess_missing"), "{error}");
     let task = StartTask {
+        model: None,
+        attachments: Vec::new(),
         session_id: missing.clone(),
         task_id: None,
         prompt: "x".into(),
@@ -138,6 +140,8 @@ async fn values_out_of_range_are_refused_with_the_range() -> Result<()> {
     let session = peer.session(&host.workspace()).await?.session_id;
     let steps = TaskOptions { max_steps: 201, ..TaskOptions::default() };
     let task = |prompt: &str, task_options: TaskOptions| StartTask {
+        model: None,
+        attachments: Vec::new(),
         session_id: session.clone(),
         task_id: None,
         prompt: prompt.to_owned(),

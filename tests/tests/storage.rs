@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lanyard_protocol::ErrorCode;
+use lanyard_protocol::bytes::Bytes;
 use lanyard_protocol::health::HealthStatus;
 use lanyard_protocol::id::SessionId;
-use lanyard_protocol::method::{DeleteSession, GetArtifact, Health, ListSessions, Subscribe};
+use lanyard_protocol::method::{DeleteSession, GetArtifact, Health, ListSessions, PutAttachment, Subscribe};
 use lanyard_tests::gateway::{Script, ScriptedGateway, call, say};
 use lanyard_tests::host::{Connection, HostOptions, TestHost};
 use lanyard_tests::look;
@@ -106,6 +107,44 @@ async fn on_a_full_disk_new_work_is_refused_and_old_work_is_kept() -> Result<()>
     Ok(())
 }
 
+/// Sends a whole small file along; where it lies.
+async fn attach(
+    peer: &mut Connection,
+    session: &SessionId,
+    content: &[u8],
+) -> Result<Result<String, ErrorCode>> {
+    let put = PutAttachment {
+        session_id: session.clone(),
+        attachment_id: "one".parse()?,
+        name: "photo.jpg".to_owned(),
+        offset: 0,
+        bytes: Bytes(content.to_vec()),
+        last: true,
+    };
+    Ok(match peer.try_call(put).await? {
+        Ok(put) => Ok(put.path.context("the last piece names the place")?),
+        Err(error) => Err(error.code),
+    })
+}
+
+#[tokio::test]
+async fn an_attachment_that_finds_no_room_leaves_nothing_and_can_be_sent_again() -> Result<()> {
+    let mut host = TestHost::idle(HostOptions::default())?;
+    let Some(disk) = SmallDisk::on(&host.workspace(), "16m")? else { return Ok(()) };
+    host.boot().await?;
+    let mut peer = host.connect().await?;
+    let session = peer.session(&host.workspace()).await?.session_id;
+    let content = vec![7; 200 * 1024];
+    let filler = disk.fill(64 * 1024)?;
+    assert_eq!(attach(&mut peer, &session, &content).await?, Err(ErrorCode::StorageFull));
+    let attachments = host.workspace().join(".lanyard/attachments");
+    ensure!(std::fs::read_dir(&attachments)?.next().is_none(), "a part of it is left");
+    std::fs::remove_file(filler)?;
+    let path = attach(&mut peer, &session, &content).await?.map_err(|code| anyhow::anyhow!("{code}"))?;
+    ensure!(std::fs::read(host.workspace().join(path))? == content);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_disk_that_fills_up_under_a_task_loses_nothing_acknowledged() -> Result<()> {
     // Every step keeps a large output until there is no room for it.
@@ -191,6 +230,7 @@ async fn at_store_max_bytes_tasks_are_refused_until_something_is_deleted() -> Re
         );
     }
     assert_eq!(one_task(&mut stage.peer, &stage.session).await?, Some(ErrorCode::StorageFull));
+    assert_eq!(attach(&mut stage.peer, &stage.session, b"x").await?, Err(ErrorCode::StorageFull));
     let health = stage.peer.call(Health {}).await?;
     let check = health.checks.iter().find(|check| check.name == "store").context("no check")?;
     assert!(check.status == HealthStatus::Bad && check.action.is_some(), "{check:?}");

@@ -25,6 +25,7 @@ fn respond(host: &mut Mux) {
                 }
             }
             MuxEvent::Opened { .. } | MuxEvent::Reset { .. } | MuxEvent::Writable(_) | MuxEvent::CanOpen => {}
+            MuxEvent::Closed(_) => assert!(host.is_over()),
         }
     }
 }
@@ -55,6 +56,11 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(host.feed(message), Err(error));
             assert_eq!((host.poll_transmit(), host.poll_event(), host.buffered()), (None, None, 0));
             return;
+        }
+        if host.is_over() {
+            respond(&mut host);
+            assert_eq!((host.poll_transmit(), host.poll_event(), host.buffered()), (None, None, 0));
+            continue;
         }
         // Every other message is answered late.
         if length.is_multiple_of(2) {

@@ -4,10 +4,11 @@
 use std::io::{Read, Write};
 
 use anyhow::Result;
-use lanyard_tests::gateway::{Script, ScriptedGateway, errands};
+use lanyard_tests::gateway::{MODEL, Script, ScriptedGateway, errands, models};
 
 fn main() -> Result<()> {
-    let gateway = ScriptedGateway::start(Script::by(errands::script));
+    let offers = models(&[MODEL, errands::OTHER_MODEL]);
+    let gateway = ScriptedGateway::start_offering(Script::by(errands::script), offers);
     println!("{}", gateway.url());
     std::io::stdout().flush()?;
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -31,10 +31,12 @@ impl Recorded {
         self.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The text of the last message of a role; empty when there is none.
+    /// The text of the last message of a role, the first one where it has several parts; empty when there is none.
     pub fn last(&self, role: &str) -> &str {
         let message = self.messages().iter().rev().find(|message| message["role"] == role);
-        message.and_then(|message| message["content"].as_str()).unwrap_or_default()
+        let Some(content) = message.map(|message| &message["content"]) else { return "" };
+        let part = || content.as_array()?.iter().find_map(|part| part["text"].as_str());
+        content.as_str().or_else(part).unwrap_or_default()
     }
 
     /// The texts of all tool results, in order.

@@ -103,6 +103,8 @@ async fn a_second_task_is_refused_while_one_runs_and_the_same_task_is_the_same()
     let task = |id: &str, prompt: &str| {
         let (session_id, prompt) = (stage.session.clone(), prompt.to_owned());
         anyhow::Ok(StartTask {
+            model: None,
+            attachments: Vec::new(),
             session_id,
             task_id: Some(id.parse()?),
             prompt,

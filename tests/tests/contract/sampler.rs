@@ -40,6 +40,7 @@ fn variants(schema: &Value, definitions: &Map<String, Value>, depth: usize) -> V
         "string" if schema.get("format") == Some(&json!("date-time")) => {
             vec![json!("2026-02-21T15:04:22.123Z")]
         }
+        "string" if schema.get("contentEncoding") == Some(&json!("base64")) => vec![json!("AP8K")],
         "string" => vec![json!("sample")],
         "integer" => vec![json!(7)],
         "number" => vec![json!(0.5)],

@@ -277,7 +277,14 @@ fn start(session: &SessionId, mode: Mode) -> Result<StartTask> {
         Mode::Asked => TaskOptions::default(),
     };
     let task_id = Some(TASK.parse::<TaskId>()?);
-    Ok(StartTask { session_id: session.clone(), task_id, prompt: "do all of it".into(), task_options })
+    Ok(StartTask {
+        session_id: session.clone(),
+        task_id,
+        prompt: "do all of it".into(),
+        task_options,
+        model: None,
+        attachments: Vec::new(),
+    })
 }
 
 /// Does what a client does, and writes down what it was told. An error is the end of the connection.

@@ -67,6 +67,7 @@ scenarios! {
     a_code_is_good_for_two_minutes = interruptions::code_expires;
     beside_avahi_everything_works = neighbours::beside_avahi;
     two_hosts_of_one_name_are_told_apart = neighbours::two_of_one_name;
+    hosts_hear_each_other_and_not_themselves = neighbours::hosts_hear_each_other;
     a_device_is_not_led_astray_by_a_false_announcement = impostors::paired_device_is_not_fooled;
     a_code_typed_at_an_impostor_grants_it_nothing = impostors::joining_device_is_not_fooled;
     pairing_works_every_time_also_when_packets_are_lost = pairings::many;

@@ -1,6 +1,7 @@
 //! Others are on the network, and on the machine.
 
 use anyhow::{Context, Result, ensure};
+use lanyard_protocol::method::FindHosts;
 use lanyard_tests::lan::{Family, Lan};
 use lanyard_tests::machine::{Machine, Way};
 use tokio::process::Child;
@@ -80,6 +81,35 @@ pub(crate) async fn two_of_one_name() -> Result<()> {
     for host in [first, second] {
         let shown = host.asks(&["sessions"]).await?;
         ensure!(shown["sessions"].as_array().map(Vec::len) == Some(2), "each has its own tasks: {shown}");
+    }
+    Ok(())
+}
+
+/// A page can lead to the other hosts; the host it comes from is not among them.
+pub(crate) async fn hosts_hear_each_other() -> Result<()> {
+    let scene = Scene::of(Family::Both, 3, 0).await?;
+    let mut peer = scene.host().connect().await?;
+    let expected: Vec<String> = (1..3).map(|number| format!("https://{}", scene.v4(number))).collect();
+    let heard = async {
+        loop {
+            let hosts = peer.call(FindHosts {}).await?.hosts;
+            let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+            ensure!(!names.contains(&"host0"), "{names:?}");
+            let there = |origin: &String| hosts.iter().any(|host| host.origins.contains(origin));
+            if names == ["host1", "host2"] && expected.iter().all(there) {
+                return Ok(hosts);
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    };
+    let hosts = tokio::time::timeout(lanyard_tests::host::PATIENCE, heard).await??;
+    for host in &hosts {
+        let by_name = host.origins.first().context("no origin")?;
+        ensure!(by_name.starts_with("https://lanyard-") && by_name.ends_with(".local:7717"), "{host:?}");
+        ensure!(
+            host.origins.iter().all(|origin| !origin.contains('%') && !origin.contains("[fe80")),
+            "{host:?}"
+        );
     }
     Ok(())
 }

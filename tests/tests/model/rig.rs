@@ -133,6 +133,7 @@ pub(crate) fn request() -> ModelRequest {
             capabilities: vec![],
         }],
         max_output_tokens: 1_000,
+        pictures: vec![],
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) async fn measure(table: &mut Table) -> Result<()> {
 
     // The tasks are started from a third connection: a client that follows does nothing but follow.
     let start = StartTask {
+        model: None,
+        attachments: Vec::new(),
         session_id: session,
         task_id: None,
         prompt: "many words".into(),
