@@ -21,9 +21,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         collect(&folder, prefix, &mut files)?;
     }
     files.sort_by(|a, b| a.url.cmp(&b.url));
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    // Copied, so that a page which is built anew meanwhile does not break the compiler's work.
+    let copies = out.join("page");
+    fs::create_dir_all(&copies)?;
     let mut table = String::from("&[\n");
-    for file in &files {
+    for (number, file) in files.iter().enumerate() {
         let content = fs::read(&file.path)?;
+        let copy = copies.join(number.to_string());
+        fs::write(&copy, &content)?;
         writeln!(
             table,
             "    Asset {{ path: {:?}, content_type: {:?}, brotli: {}, hashed: {}, tag: {:?}, content: include_bytes!({:?}) }},",
@@ -32,11 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             file.brotli,
             file.url.starts_with("/assets/"),
             tag(&content),
-            file.path.display().to_string(),
+            copy.display().to_string(),
         )?;
     }
     table.push(']');
-    fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("page.rs"), table)?;
+    fs::write(out.join("page.rs"), table)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Every way in that a host has open: the pairing window, and passes.
 //!
-//! A *pass* is the secret of a link whose question is answered already: whoever made it has said who may come and with
-//! which rights, so nobody is asked when a device comes with it. The messages are those of any other link. Passes are
+//! A *pass* is the secret of a link that somebody made for one device of their own. Whether somebody is asked when it
+//! comes, and who, is for the host, which knows who made the pass. The messages are those of any other link. Passes are
 //! apart from the window: neither uses the other up, and a device that comes by a pass never touches the code's attempts.
 //!
 //! * A pass works once, for the first device that proves it, and for [`PASS`] at most.
@@ -104,9 +104,9 @@ impl Passes {
 /// See the module.
 #[derive(Debug)]
 pub struct Entrance {
-    /// For a code and a link whose question is put to a person.
+    /// For a code and a link.
     pub window: Window,
-    /// For links whose question is answered.
+    /// For links beside it.
     pub passes: Passes,
 }
 

@@ -33,6 +33,8 @@ pub struct Device {
     pub page: Option<PageReport>,
     /// A tab of the owner on this machine: it is forgotten when it is closed, or the host stops.
     pub temporary: bool,
+    /// The device whose link it came by, and with whose pairing its own ends.
+    pub made_by: Option<DeviceId>,
 }
 
 /// What a web client knows of the page it runs in. Said by the page itself: an attacker who can change the page can
@@ -89,7 +91,7 @@ pub struct PendingPairing {
     pub platform: String,
     /// Where it asks from: address and port.
     pub address: String,
-    /// Rights it asks for; the approver decides.
+    /// Rights it asks for; the approver decides. By a device's link: those of that device, which are the most it may get.
     pub requested_scopes: Vec<Scope>,
     /// How it showed that it was meant. After a typed code the digits must be typed.
     pub method: PairingMethod,
@@ -97,6 +99,8 @@ pub struct PendingPairing {
     pub digits: Option<String>,
     /// It is paired already; approving replaces its entry.
     pub known: bool,
+    /// The device by whose link it came, and which may answer; absent when it came by the window's code or link.
+    pub made_by: Option<DeviceId>,
     /// When it asked.
     pub asked_at: Timestamp,
     /// Forgotten after this instant.
@@ -205,7 +209,11 @@ mod tests {
             name: None,
             command_id: None,
         });
-        let logged = format!("{window:?} {answer:?}");
+        let made = crate::method::LinkCreated {
+            link: "https://h/#SECRET".to_owned(),
+            expires_at: Timestamp::default(),
+        };
+        let logged = format!("{window:?} {answer:?} {made:?}");
         for secret in ["K7QX", "SECRET", "123456"] {
             assert!(!logged.contains(secret), "{logged}");
         }

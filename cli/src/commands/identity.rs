@@ -1,6 +1,10 @@
 //! `lanyard identity`: what this machine's host and this device are known by, and new keys for the host.
 
-use lanyard_protocol::method::{GetTrust, Identify, Identity, Response, RotateHostKey};
+use lanyard_pairing::Fingerprint;
+use lanyard_protocol::health::NetworkHealth;
+use lanyard_protocol::id::HostId;
+use lanyard_protocol::method::{GetTrust, Health, Identify, Identity, Response, RotateHostKey};
+use lanyard_transport::discovery::local_name;
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
@@ -30,28 +34,46 @@ enum What {
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
     match args.what.unwrap_or(What::Show) {
         What::Show => show(invocation).await?,
-        What::Rotate { compromised } => {
-            let mut connection = invocation.connect().await?;
-            let trusted = connection.call(GetTrust {}).await?.authority.is_some();
-            let identity = connection.call(RotateHostKey { compromised }).await?;
-            // The host's name follows from its keys.
-            let anew = invocation.command("trust enable");
-            let browsers = match trusted {
-                true => format!(
-                    "Its name in the network is another one, too: browsers that trusted it have to be told anew.\n  {anew}\n"
-                ),
-                false => String::new(),
-            };
-            invocation.show(Response::RotateHostKey(identity.clone()), |_| {
-                let who = match compromised {
-                    true => "Every device has to be paired again: lanyard pair",
-                    false => "Paired devices follow by themselves.",
-                };
-                format!("The host has new keys; its id is now\n  {}\n{who}\n{browsers}", identity.host_id)
-            })?;
-        }
+        What::Rotate { compromised } => rotate(compromised, invocation).await?,
     }
     Ok(Exit::Completed)
+}
+
+async fn rotate(compromised: bool, invocation: &mut Invocation) -> Result<(), Failure> {
+    let mut connection = invocation.connect().await?;
+    let trusted = connection.call(GetTrust {}).await?.authority.is_some();
+    let before = connection.call(Health {}).await?.network;
+    let identity = connection.call(RotateHostKey { compromised }).await?;
+    let (pair, enable) = (invocation.command("pair"), invocation.command("trust enable"));
+    invocation.show(Response::RotateHostKey(identity.clone()), |_| {
+        let mut shown = format!("The host has new keys; its id is now\n  {}\n", identity.host_id);
+        match compromised {
+            true => shown.push_str(&format!("Every device has to be paired again: {pair}\n")),
+            false => shown.push_str("Paired devices follow by themselves.\n"),
+        }
+        // The host's name follows from its keys, and what a browser keeps belongs to one name.
+        if let Some(origin) = origin_by_name(&before, &identity.host_id) {
+            shown.push_str(&format!(
+                "Its name in the network is another one, too. Devices that use the page by its name open it again at the \
+                 new one, and pair there ({pair}):\n  {origin}\n"
+            ));
+        }
+        if trusted {
+            shown.push_str(&format!("Browsers that trusted the old name have to be told anew:\n  {enable}\n"));
+        }
+        shown
+    })?;
+    Ok(())
+}
+
+/// Where the page that is served by the host's name is found after its keys have changed; `None` where there is none.
+fn origin_by_name(before: &NetworkHealth, now: &HostId) -> Option<String> {
+    let name = |id: &HostId| {
+        let host: Fingerprint = id.as_str().parse().ok()?;
+        Some(local_name(&host).to_ascii_lowercase())
+    };
+    let (old, new) = (name(&before.host_id)?, name(now)?);
+    before.origins.iter().find(|origin| origin.contains(&old)).map(|origin| origin.replace(&old, &new))
 }
 
 async fn show(invocation: &mut Invocation) -> Result<(), Failure> {
@@ -89,5 +111,27 @@ async fn own_host(invocation: &Invocation) -> Result<Option<Identity>, Failure> 
         }
         Err(error) if error.is_absence() => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanyard_pairing::IdentityKeys;
+    use lanyard_protocol::id::HostId;
+
+    use super::{local_name, origin_by_name};
+    use crate::render::samples::network_health;
+
+    #[test]
+    fn the_page_at_the_old_name_is_named_at_the_new_one() {
+        let keys = [(); 2].map(|()| IdentityKeys::generate(&mut rand_core::OsRng).public().fingerprint());
+        let ids = keys.map(|key| HostId::new(key.to_string()).unwrap());
+        let [old, new] = keys.map(|key| format!("https://{}:7717", local_name(&key).to_ascii_lowercase()));
+        let mut network = network_health();
+        network.host_id = ids[0].clone();
+        network.origins = vec!["https://192.168.1.7:7717".into()];
+        assert_eq!(origin_by_name(&network, &ids[1]), None, "the name is not announced");
+        network.origins.insert(0, old);
+        assert_eq!(origin_by_name(&network, &ids[1]), Some(new));
     }
 }

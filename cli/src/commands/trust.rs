@@ -1,7 +1,7 @@
 //! `lanyard trust`: an authority for this host's own name, so that browsers do not warn.
 
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::method::{DisableTrust, EnableTrust, GetTrust, Response, TrustState};
+use lanyard_protocol::method::{DisableTrust, EnableTrust, GetTrust, Health, Response, TrustState};
 
 use crate::exit::{Exit, Failure};
 use crate::invocation::Invocation;
@@ -36,8 +36,12 @@ pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit,
         What::Disable => (connection.call(DisableTrust {}).await?, Response::DisableTrust),
     };
     let enable = invocation.command("trust enable");
+    let discovery = match state.authority.is_some() && !invocation.json() {
+        true => Some(connection.call(Health {}).await?.network.discovery),
+        false => None,
+    };
     invocation.show(response(state.clone()), |terminal| {
-        render::trust(terminal.paint, &state, &enable, Timestamp::now())
+        render::trust(terminal.paint, &state, discovery.as_ref(), &enable, Timestamp::now())
     })?;
     Ok(Exit::Completed)
 }

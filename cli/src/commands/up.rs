@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// A directory the agent may work in; may be given several times
     #[arg(long = "workspace", value_name = "DIR")]
     workspaces: Vec<PathBuf>,
-    /// Where other devices reach the host: an address with a UDP port, or `off` [default: [::]:7717]
+    /// Where other devices reach the host: an address and a port, for machines by UDP and for browsers by TCP, or `off` [default: [::]:7717]
     #[arg(long, value_name = "IP:PORT|off")]
     listen: Option<Listen>,
     /// Do not offer to pair a first device at this terminal

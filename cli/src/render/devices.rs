@@ -49,10 +49,19 @@ pub(crate) fn devices(paint: Paint, devices: &[Device], now: Timestamp) -> Strin
             line(&device.platform),
             ago(device.paired_at, now),
             device.device_id,
-            page(paint, device),
+            page(paint, device) + &let_in_by(device, devices),
         )
     });
     rows.collect()
+}
+
+/// Whose link it came by; removing that one removes it too.
+fn let_in_by(device: &Device, devices: &[Device]) -> String {
+    let Some(maker) = &device.made_by else { return String::new() };
+    let name = devices.iter().find(|other| other.device_id == *maker);
+    let name =
+        name.map_or_else(|| short(maker.as_str()).to_owned(), |other| short_line(&other.name, NAME_CHARS));
+    format!("  let in by {name}, and removed with it\n")
 }
 
 /// What is known of the page a device runs in: it says so itself.
@@ -131,6 +140,19 @@ old        observe,operate                not connected yet
 ";
         assert_eq!(shown, expected);
         assert!(devices(Paint::PLAIN, &[], at()).contains("lanyard pair"));
+    }
+
+    #[test]
+    fn who_let_a_device_in_is_told() {
+        let phone = device("Pi\u{1b}xel", "abcdefg-x");
+        let mut page = device("Pixel (2)", "bcdefgh-x");
+        page.made_by = Some(phone.device_id.clone());
+        let shown = devices(Paint::PLAIN, &[phone, page.clone()], at());
+        assert!(shown.ends_with("\n  let in by Pi⟦U+001B⟧xel, and removed with it\n"), "{shown}");
+        assert!(
+            devices(Paint::PLAIN, &[page], at()).contains("let in by abcdefg,"),
+            "its maker is not listed"
+        );
     }
 
     #[test]

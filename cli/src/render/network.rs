@@ -22,7 +22,12 @@ pub(super) fn network(paint: Paint, network: &NetworkHealth, checks: &[HealthChe
     let mut row = |label: &str, text: &str| shown.push_str(&format!("  {label:<12} {text}\n"));
     row("id", network.host_id.as_str());
     match (&network.listening, trouble) {
-        (Some(listening), _) => row("listening", &format!("{} (UDP)", line(listening))),
+        (Some(listening), _) => {
+            // Without its page the host has the UDP port alone, and says why among the checks.
+            let no_page = network.origins.is_empty() && checks.iter().any(is_web_trouble);
+            let ports = if no_page { "UDP" } else { "UDP and TCP" };
+            row("listening", &format!("{} ({ports})", line(listening)));
+        }
         (None, Some(why)) => row("listening", &paint.tone(Tone::Waits, &format!("no: {}", line(why)))),
         (None, None) => row("listening", "no: the network side is switched off"),
     }
@@ -64,6 +69,10 @@ pub(super) fn network(paint: Paint, network: &NetworkHealth, checks: &[HealthChe
     shown
 }
 
+fn is_web_trouble(check: &HealthCheck) -> bool {
+    check.name == "web" && check.status != HealthStatus::Ok
+}
+
 fn reasons(counts: &[ReasonCount]) -> String {
     let each: Vec<String> = counts.iter().map(|one| format!("{} {}", one.count, line(&one.reason))).collect();
     if each.is_empty() { String::new() } else { format!(" · {}", each.join(", ")) }
@@ -80,7 +89,7 @@ mod tests {
     #[test]
     fn the_network_word_for_word() {
         let expected = "  id           host1
-  listening    [::]:7717 (UDP)
+  listening    [::]:7717 (UDP and TCP)
   reachable at 192.168.1.7:7717 [fd00::7]:7717 [fe80::7]:7717
   discovery    found by name · nas.local
   devices      2 devices paired, 1 connected
@@ -91,6 +100,13 @@ mod tests {
         let mut there = network_health();
         there.reachable_at.push("[fe80::7%2]:7717".into());
         assert_eq!(network(Paint::PLAIN, &there, &[]), expected);
+        let web = HealthCheck {
+            name: "web".into(),
+            status: HealthStatus::Degraded,
+            message: "Browsers cannot open the page: TCP port 7717 is taken".into(),
+            action: None,
+        };
+        assert!(network(Paint::PLAIN, &there, &[web]).contains("[::]:7717 (UDP)\n"));
         let mut off = network_health();
         (off.listening, off.reachable_at) = (None, Vec::new());
         assert!(network(Paint::PLAIN, &off, &[]).contains("switched off"));

@@ -53,6 +53,9 @@ pub(crate) fn pairing_window(
 
 /// What a phone scans, and the links as text.
 fn links(paint: Paint, window: &PairingWindow, width: Option<usize>, drawn: Drawn) -> String {
+    if window.link.is_empty() {
+        return "No link: this host serves no page (`lanyard health` says why).\n".to_owned();
+    }
     let by_address = window.link_by_address.as_deref();
     let code = match drawn {
         Drawn::Nothing => None,
@@ -82,7 +85,7 @@ fn links(paint: Paint, window: &PairingWindow, width: Option<usize>, drawn: Draw
         shown.push_str(&format!("  {}\n", paint.tone(Tone::Faint, hint)));
     }
     for hint in [
-        "The browser warns once, because this machine has made its certificate itself; go on. The pairing then proves that it is this machine.",
+        "The browser warns once, because this machine has made its certificate itself; go on. Where somebody else may control the network, compare the certificate's SHA-256 fingerprint with the one that `lanyard health` shows first: the pairing cannot prove that the page is this machine's.",
         "The link is a key: whoever has it before your device can ask in its place. It works once.",
     ] {
         shown.push_str(&format!("  {}\n", paint.tone(Tone::Faint, hint)));
@@ -196,7 +199,7 @@ On another computer: lanyard join, with this code
 
   code  K7QX-92MD
   link  https://192.168.1.7:7717/#v1.abc
-  The browser warns once, because this machine has made its certificate itself; go on. The pairing then proves that it is this machine.
+  The browser warns once, because this machine has made its certificate itself; go on. Where somebody else may control the network, compare the certificate's SHA-256 fingerprint with the one that `lanyard health` shows first: the pairing cannot prove that the page is this machine's.
   The link is a key: whoever has it before your device can ask in its place. It works once.
 ";
         assert_eq!(shown, expected);
@@ -209,6 +212,18 @@ On another computer: lanyard join, with this code
         narrow.warning = None;
         let shown = pairing_window(Paint::PLAIN, &narrow, None, Drawn::Nothing, at());
         assert!(shown.contains("No code: too many attempts in the last hour"), "{shown}");
+    }
+
+    #[test]
+    fn without_a_page_there_is_no_link_and_nothing_to_scan() {
+        let mut window = window();
+        window.link.clear();
+        let shown = pairing_window(Paint::PLAIN, &window, None, Drawn::First, at());
+        assert!(shown.contains("K7QX-92MD") && shown.contains("No link"), "{shown}");
+        assert!(
+            !shown.contains("  link  ") && !shown.contains("scan this") && !shown.contains("certificate"),
+            "{shown}"
+        );
     }
 
     #[test]

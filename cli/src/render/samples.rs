@@ -211,6 +211,7 @@ pub(crate) fn pairing_asked(method: PairingMethod) -> PendingPairing {
         method,
         digits: None,
         known: false,
+        made_by: None,
         asked_at: at(),
         expires_at: at().plus_millis(600_000),
     }
@@ -229,6 +230,7 @@ pub(crate) fn device(name: &str, id: &str) -> Device {
         connections: 0,
         page: None,
         temporary: false,
+        made_by: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The host's authority, and how a browser is told to trust it.
 
 use lanyard_protocol::Timestamp;
+use lanyard_protocol::health::{DiscoveryHealth, DiscoveryState};
 use lanyard_protocol::method::{TrustAuthority, TrustState};
 
 use super::paint::{Paint, Tone};
@@ -12,8 +13,15 @@ const PAIRS: usize = 16;
 /// Days before its end from which on a certificate should be renewed.
 const WARN_DAYS: u64 = 30;
 
-/// See the module. `enable`: the command that makes an authority.
-pub(crate) fn trust(paint: Paint, state: &TrustState, enable: &str, now: Timestamp) -> String {
+/// See the module. `discovery`: whether the name is announced, where that was asked; `enable`: the command that makes an
+/// authority.
+pub(crate) fn trust(
+    paint: Paint,
+    state: &TrustState,
+    discovery: Option<&DiscoveryHealth>,
+    enable: &str,
+    now: Timestamp,
+) -> String {
     let Some(authority) = &state.authority else {
         return format!(
             "Browsers warn of this host's certificate: it has made it itself.\n\
@@ -35,6 +43,9 @@ pub(crate) fn trust(paint: Paint, state: &TrustState, enable: &str, now: Timesta
         shown.push_str("The network side is off: no device can install it now.\n");
         return shown;
     }
+    if let Some(discovery) = discovery {
+        shown.push_str(&unannounced(paint, discovery));
+    }
     shown.push_str("\nOn the device to be prepared open one of these, and follow it:\n");
     for page in &state.pages {
         shown.push_str(&format!("  {}\n", line(page)));
@@ -44,6 +55,23 @@ pub(crate) fn trust(paint: Paint, state: &TrustState, enable: &str, now: Timesta
          of the certificate, as the system shows them, with the one above. If they differ, stop: somebody is in between.\n",
     );
     shown
+}
+
+/// That the certificate is of no use yet, where nobody finds the name it is for.
+fn unannounced(paint: Paint, discovery: &DiscoveryHealth) -> String {
+    let way_out = match discovery.state {
+        DiscoveryState::Advertising | DiscoveryState::Starting => return String::new(),
+        DiscoveryState::Off => {
+            "Set `discovery.enabled = true` in config.toml, let the host listen for others, and start it again."
+        }
+        DiscoveryState::Failed => "`lanyard doctor` says what stands in the way.",
+    };
+    let text = format!(
+        "! The certificate is for this name alone, and the name is not announced ({}): devices do not find it, and of the \
+         addresses browsers go on warning. {way_out}",
+        line(&discovery.detail)
+    );
+    format!("\n{}\n", paint.tone(Tone::Waits, &text))
 }
 
 fn until(paint: Paint, authority: &TrustAuthority, enable: &str, now: Timestamp) -> String {
@@ -74,6 +102,7 @@ mod tests {
     use super::trust;
     use crate::render::Paint;
     use crate::render::samples::at;
+    use lanyard_protocol::health::{DiscoveryHealth, DiscoveryState};
     use lanyard_protocol::method::{TrustAuthority, TrustState};
 
     const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -89,7 +118,24 @@ mod tests {
     }
 
     fn shown(state: &TrustState) -> String {
-        trust(Paint::PLAIN, state, "lanyard trust enable", at())
+        shown_with(state, DiscoveryState::Advertising)
+    }
+
+    fn shown_with(state: &TrustState, discovery: DiscoveryState) -> String {
+        let discovery = DiscoveryHealth { state: discovery, detail: "only a VPN".into() };
+        trust(Paint::PLAIN, state, Some(&discovery), "lanyard trust enable", at())
+    }
+
+    #[test]
+    fn a_name_that_nobody_finds_is_said_with_the_way_out() {
+        assert!(!shown(&state(800)).contains("not announced"));
+        let off = shown_with(&state(800), DiscoveryState::Off);
+        assert!(
+            off.contains("not announced (only a VPN)") && off.contains("discovery.enabled = true"),
+            "{off}"
+        );
+        let failed = shown_with(&state(800), DiscoveryState::Failed);
+        assert!(failed.contains("for this name alone") && failed.contains("lanyard doctor"), "{failed}");
     }
 
     #[test]

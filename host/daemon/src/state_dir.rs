@@ -265,6 +265,8 @@ const OUR_NAMES: &[&str] = &[
     "lock",
     MANIFEST,
     "store",
+    "web.certificates",
+    "web.key",
     "web.trust",
 ];
 

@@ -24,6 +24,9 @@ const MAX_OF_A_SESSION: usize = 4;
 /// Files under way in all; together they take at most this many times [`MAX_ATTACHMENT_BYTES`] of the disk.
 const MAX_OF_ALL: usize = 16;
 
+/// Files under way of one device, so that it leaves the others room.
+const MAX_OF_A_DEVICE: usize = 4;
+
 /// Finished ones remembered, so that a last piece that is sent again gets the same answer.
 const MAX_DONE: usize = 64;
 
@@ -168,6 +171,10 @@ impl Uploads {
         let of_session = under_way().filter(|other| other.session == key.session).count();
         if of_session >= MAX_OF_A_SESSION {
             return Err(UploadError::TooMany(of_session));
+        }
+        let of_device = under_way().filter(|other| other.principal == key.principal).count();
+        if of_device >= MAX_OF_A_DEVICE {
+            return Err(UploadError::TooMany(of_device));
         }
         let of_all = under_way().count();
         if of_all >= MAX_OF_ALL {
@@ -390,20 +397,28 @@ mod tests {
     #[test]
     fn a_few_at_a_time_and_the_abandoned_ones_make_room() {
         let lab = Lab::new();
-        let begin = |name: usize, session: usize| {
-            lab.put(&key(&format!("a{name}"), &format!("s{session}")), &piece(0, b"x", false))
+        let begin = |name: usize, session: usize, device: usize| {
+            let principal = PrincipalId::new(format!("phone{device}")).unwrap();
+            let key = Key { principal, ..key(&format!("a{name}"), &format!("s{session}")) };
+            lab.put(&key, &piece(0, b"x", false)).map(|_| key)
         };
-        for name in 0..MAX_OF_A_SESSION {
-            begin(name, 0).unwrap();
+        let first = begin(0, 0, 0).unwrap();
+        for name in 1..MAX_OF_A_SESSION {
+            begin(name, 0, name).unwrap();
         }
-        assert!(matches!(begin(9, 0), Err(UploadError::TooMany(MAX_OF_A_SESSION))));
-        for n in MAX_OF_A_SESSION..MAX_OF_ALL {
-            begin(n, n).unwrap();
+        assert!(matches!(begin(9, 0, 9), Err(UploadError::TooMany(MAX_OF_A_SESSION))));
+        // Of a device as well, in however many sessions.
+        for n in 1..MAX_OF_A_DEVICE {
+            begin(n, 100 + n, 0).unwrap();
         }
-        assert!(matches!(begin(99, 99), Err(UploadError::TooMany(MAX_OF_ALL))));
+        assert!(matches!(begin(9, 109, 0), Err(UploadError::TooMany(MAX_OF_A_DEVICE))));
+        for n in (MAX_OF_A_SESSION + MAX_OF_A_DEVICE - 1)..MAX_OF_ALL {
+            begin(n, n, n).unwrap();
+        }
+        assert!(matches!(begin(99, 99, 99), Err(UploadError::TooMany(MAX_OF_ALL))));
         // One that is finished is under way no more.
-        lab.put(&key("a0", "s0"), &piece(1, b"", true)).unwrap();
-        begin(99, 99).unwrap();
+        lab.put(&first, &piece(1, b"", true)).unwrap();
+        begin(99, 99, 99).unwrap();
         lab.uploads.sweep(Instant::now() + IDLE - Duration::from_secs(5));
         assert!(!lab.uploads.entries().is_empty());
         lab.uploads.sweep(Instant::now() + IDLE);

@@ -236,6 +236,8 @@ pub struct DeviceRecord {
     pub last_seen: Option<(Timestamp, String)>,
     /// Approved, and not yet known to know: what the grant can be sent again from.
     pub provisional: Option<ProvisionalDevice>,
+    /// The device whose link it came by, and with whose pairing its own ends.
+    pub made_by: Option<DeviceId>,
 }
 
 /// See [`DeviceRecord::provisional`].

@@ -168,12 +168,15 @@ methods! {
     Identify(Identify) -> Identity, Observe;
     /// Opens the pairing window: a new code and link, good for two minutes. Only for the owner at the machine.
     OpenPairing(OpenPairing) -> PairingWindow, Admin;
-    /// Closes the pairing window; devices that wait for an answer go on waiting.
-    ClosePairing(ClosePairing) -> Done, Admin;
-    /// The pairing window (for the owner at the machine) and the devices that wait for an answer.
-    ListPairings(ListPairings) -> PairingPage, Admin;
-    /// Answers a device that asks to be paired. After a typed code the digits on its screen are needed.
-    DecidePairing(DecidePairing) -> PairingDecided, Admin;
+    /// Takes back the caller's own link and the question that came by it. A caller that has neither closes the pairing
+    /// window, with `admin`; devices that wait for an answer then go on waiting.
+    ClosePairing(ClosePairing) -> Done, Observe;
+    /// The pairing window (for the owner at the machine) and the devices that wait for an answer: without `admin` only
+    /// those that came by the caller's own link.
+    ListPairings(ListPairings) -> PairingPage, Observe;
+    /// Answers a device that asks to be paired; without `admin` only one that came by the caller's own link. After a
+    /// typed code the digits on its screen are needed.
+    DecidePairing(DecidePairing) -> PairingDecided, Observe;
     /// The paired devices, by name.
     ListDevices(ListDevices) -> DevicePage, Admin;
     /// Gives a device another name.
@@ -204,8 +207,9 @@ methods! {
     FindHosts(FindHosts) -> HostsFound, Observe;
     /// A web client says what it knows of its page; informative, shown in the list of devices.
     ReportPage(ReportPage) -> Done, Observe;
-    /// Makes a link that pairs one browser tab without a question: for the owner at the machine a tab of this machine,
-    /// for a paired device its own page at another address of this host, with the same rights.
+    /// Makes a link that pairs one browser tab: for the owner at the machine a tab of this machine, without a question;
+    /// for a paired device its own page at another address of this host, with at most its own rights, once the device
+    /// that made the link has answered.
     CreateLink(CreateLink) -> LinkCreated, Observe;
     /// Whether browsers can be made to trust the host's certificate.
     GetTrust(GetTrust) -> TrustState, Admin;

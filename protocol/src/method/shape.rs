@@ -598,14 +598,6 @@ shapes! {
         /// machine.
         origin: Option<String>,
     }
-    /// Result of `CreateLink`. The link is a secret until it has been used.
-    #[derive(Eq)]
-    LinkCreated {
-        /// To be opened once.
-        link: String,
-        /// It does not work after this instant.
-        expires_at: Timestamp,
-    }
     /// Parameters of `GetTrust`.
     #[derive(Default)]
     GetTrust {
@@ -656,6 +648,24 @@ pub enum FileKind {
     Other,
 }
 
+/// Result of `CreateLink`. The link is a secret until it has been used.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LinkCreated {
+    /// To be opened once.
+    pub link: String,
+    /// It does not work after this instant.
+    pub expires_at: Timestamp,
+}
+
+/// Without the link: whoever reads the log must not be able to use it.
+impl std::fmt::Debug for LinkCreated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LinkCreated").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
 /// Parameters of `DecidePairing`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -667,7 +677,7 @@ pub struct DecidePairing {
     pub decision: Decision,
     /// The digits on the device's screen; needed to approve after a typed code. Spaces do not count.
     pub digits: Option<String>,
-    /// Rights granted, `observe` among them; absent: those the device asked for.
+    /// Rights granted, `observe` among them; absent: those that `requestedScopes` names.
     pub scopes: Option<Vec<Scope>>,
     /// Another name for the device.
     pub name: Option<String>,

@@ -46,22 +46,25 @@ fn look(root: &Path) -> Option<Kind> {
 
 fn hint(kind: Kind, port: u16) -> HealthCheck {
     let (name, command) = match kind {
-        Kind::Ufw => ("ufw", format!("sudo ufw allow {port}/udp && sudo ufw allow 5353/udp")),
+        Kind::Ufw => ("ufw", format!("sudo ufw allow {port} && sudo ufw allow 5353/udp")),
         Kind::Firewalld => (
             "firewalld",
             format!(
-                "sudo firewall-cmd --add-port={port}/udp --add-service=mdns (and once more with --permanent)"
+                "sudo firewall-cmd --add-port={port}/udp --add-port={port}/tcp --add-service=mdns (and once more with \
+                 --permanent)"
             ),
         ),
         Kind::Nftables => (
             "nftables",
             format!(
-                "sudo nft add rule inet filter input udp dport '{{ {port}, 5353 }}' accept (and in /etc/nftables.conf)"
+                "sudo nft 'add rule inet filter input udp dport {{ {port}, 5353 }} accept; add rule inet filter input tcp \
+                 dport {port} accept' (and in /etc/nftables.conf)"
             ),
         ),
     };
     let text = format!(
-        "{name} is in use; whether it lets UDP port {port} (and 5353, to be found by name) in is not seen from here"
+        "{name} is in use; whether it lets port {port} in, UDP for machines and TCP for browsers (and UDP 5353, to be found \
+         by name), is not seen from here"
     );
     found("firewall", HealthStatus::Ok, text, Some(format!("if devices cannot connect: {command}")))
 }
@@ -90,7 +93,15 @@ mod tests {
     #[test]
     fn the_hint_names_the_port() {
         for kind in [Kind::Ufw, Kind::Firewalld, Kind::Nftables] {
-            assert!(hint(kind, 1234).action.unwrap().contains("1234"), "{kind:?}");
+            let check = hint(kind, 1234);
+            let action = check.action.unwrap();
+            assert!(
+                action.contains("1234") && (action.contains("5353") || action.contains("mdns")),
+                "{action}"
+            );
+            assert!(check.message.contains("UDP") && check.message.contains("TCP"), "{}", check.message);
+            // ufw means both where none is named.
+            assert!(kind == Kind::Ufw || action.contains("tcp"), "{action}");
         }
         assert_eq!(firewall(None), None);
         assert_eq!(firewall(Some("127.0.0.1:7717".parse().unwrap())), None, "loopback needs no rule");

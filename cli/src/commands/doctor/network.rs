@@ -9,7 +9,7 @@ use lanyard_pairing::IdentityKeys;
 use lanyard_protocol::device::Device;
 use lanyard_protocol::health::{DiscoveryState, HealthCheck, HealthStatus, NetworkHealth};
 use lanyard_transport::discovery::{obstacle, own_addresses};
-use lanyard_transport::host::{BindError, HostEndpoint};
+use lanyard_transport::host::{self, BindError, HostEndpoint};
 use tokio::task::JoinSet;
 
 use super::checks::{bad, degraded, found, ok};
@@ -31,7 +31,7 @@ pub(super) fn of_running(network: &NetworkHealth, checks: &[HealthCheck]) -> Vec
     let reach = match network.reachable_at.as_slice() {
         [] => nowhere(),
         addresses => {
-            ok("network", format!("listens on {listening} (UDP); devices reach it at {}", shown(addresses)))
+            ok("network", format!("listens on {listening}; devices reach it at {}", shown(addresses)))
         }
     };
     let detail = &network.discovery.detail;
@@ -61,7 +61,7 @@ pub(super) fn pages(devices: &[Device]) -> Option<HealthCheck> {
         in_pages().count()
     );
     let action =
-        "`lanyard trust` makes browsers able to; the approvals they give count as they are until then";
+        "`lanyard trust enable` makes browsers able to; the approvals they give count as they are until then";
     Some(found("pages", HealthStatus::Ok, message, Some(action.to_owned())))
 }
 
@@ -71,7 +71,10 @@ pub(super) fn of_none(config: &Config) -> Vec<HealthCheck> {
         return vec![off()];
     };
     let port = match HostEndpoint::bind(listen, &IdentityKeys::generate(&mut rand_core::OsRng)) {
-        Ok(_) => port_is_free(listen),
+        Ok(endpoint) => match host::listen(endpoint.local_address()) {
+            Ok(_) => port_is_free(listen),
+            Err(error) => degraded("network", error.to_string(), "without it no browser opens the page"),
+        },
         Err(error @ (BindError::Taken { .. } | BindError::Address { .. })) => {
             bad("network", error.to_string(), "without it no device reaches a host started here")
         }
@@ -94,9 +97,9 @@ fn port_is_free(listen: SocketAddr) -> HealthCheck {
     match listen.ip().is_unspecified() {
         true => ok(
             "network",
-            format!("UDP port {} is free; devices would use {}", listen.port(), shown(&addresses)),
+            format!("port {} is free (UDP and TCP); devices would use {}", listen.port(), shown(&addresses)),
         ),
-        false => ok("network", format!("{listen} (UDP) is free")),
+        false => ok("network", format!("{listen} is free (UDP and TCP)")),
     }
 }
 

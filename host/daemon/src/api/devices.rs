@@ -63,7 +63,7 @@ pub(super) async fn revoke_device(
         };
     let key = command.key();
     let device = params.device_id.clone();
-    let aftermath = aftermath(host, &device, principal.id.clone())?;
+    let aftermath = aftermath(host, principal.id.clone());
     match host.network.desk().revoke(device, principal.clone(), command, aftermath).await {
         Ok(()) => Ok(Response::RevokeDevice(Done {}).into()),
         Err(DeskError::Store(error)) => NewCommand::after(host, key.as_ref(), error).map(Answer::from),
@@ -92,16 +92,24 @@ pub(super) async fn unpair(
     }
     let device = DeviceId::new(principal.id.as_str())
         .map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))?;
-    let aftermath = aftermath(host, &device, principal.id.clone())?;
+    let aftermath = aftermath(host, principal.id.clone());
     host.network.desk().unpair(device, principal.clone(), aftermath).await?;
     Ok(Response::Unpair(Done {}).into())
 }
 
-/// Ends what the device has started, once it has no rights any more.
-fn aftermath(host: &Arc<Host>, device: &DeviceId, by: PrincipalId) -> Result<Aftermath, WireError> {
-    let who = principal_id(device).map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))?;
+/// Ends what the devices have started, once they have no rights any more.
+fn aftermath(host: &Arc<Host>, by: PrincipalId) -> Aftermath {
     let host = host.clone();
-    Ok(Box::pin(async move { host.sessions.cancel_tasks_of(&host, &who, by).await }))
+    Box::new(move |devices| {
+        Box::pin(async move {
+            for device in devices {
+                match principal_id(&device) {
+                    Ok(who) => host.sessions.cancel_tasks_of(&host, &who, by.clone()).await,
+                    Err(error) => tracing::error!(%error, %device, "no principal has the id of a device"),
+                }
+            }
+        })
+    })
 }
 
 /// `ListConnections`.

@@ -71,8 +71,14 @@ pub(crate) fn is_ordered(request: &Request) -> bool {
     if matches!(request, Request::ListFiles(_) | Request::GetFile(_)) {
         return false;
     }
-    matches!(request, Request::Subscribe(_) | Request::Unsubscribe(_) | Request::SubscribeHost(_))
-        || request.method().scope() != Scope::Observe
+    matches!(
+        request,
+        Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::SubscribeHost(_)
+            | Request::ClosePairing(_)
+            | Request::DecidePairing(_)
+    ) || request.method().scope() != Scope::Observe
 }
 
 /// Carries out one request of an authenticated principal.

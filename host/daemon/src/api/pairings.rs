@@ -24,28 +24,29 @@ pub(super) async fn open_pairing(
     Ok(Response::OpenPairing(window).into())
 }
 
-/// `ClosePairing`.
+/// `ClosePairing`. What it closes, and who may, is for the desk, which knows who is paired at that moment.
 pub(super) async fn close_pairing(
     host: &Arc<Host>,
-    _principal: &Principal,
+    principal: &Principal,
     _params: ClosePairing,
 ) -> Result<Answer, WireError> {
-    host.network.desk().close_window().await?;
+    host.network.desk().close(principal.clone()).await?;
     Ok(Response::ClosePairing(Done {}).into())
 }
 
-/// `ListPairings`. Code and link are for the owner at the machine: whoever has them can bring a device of its own.
+/// `ListPairings`. Code and link are for the owner at the machine: whoever has them can bring a device of its own. Which
+/// questions somebody sees is for the desk.
 pub(super) async fn list_pairings(
     host: &Arc<Host>,
     principal: &Principal,
     _params: ListPairings,
 ) -> Result<Answer, WireError> {
-    let (window, pending) = host.network.desk().pairings().await?;
+    let (window, pending) = host.network.desk().pairings(principal.clone()).await?;
     let window = window.filter(|_| at_the_machine(principal, "see the code").is_ok());
     Ok(Response::ListPairings(PairingPage { window, pending }).into())
 }
 
-/// `DecidePairing`.
+/// `DecidePairing`. Who may answer which is for the desk.
 pub(super) async fn decide_pairing(
     host: &Arc<Host>,
     principal: &Principal,

@@ -33,7 +33,7 @@ pub(super) struct Entry {
 impl Entry {
     /// A device that was approved and has not shown in time that it knows is none, unless it has been connected: then
     /// it was paired once more and is known to have its key.
-    fn is_valid(&self, now: Timestamp) -> bool {
+    pub(super) fn is_valid(&self, now: Timestamp) -> bool {
         let held = &self.record;
         held.last_seen.is_some()
             || held.provisional.as_ref().is_none_or(|provisional| now < provisional.until)
@@ -46,8 +46,17 @@ impl Entry {
 
     /// As people see it.
     pub(super) fn shown(&self) -> Device {
-        let DeviceRecord { device_id, name, platform, scopes, paired_at, last_seen, provisional, .. } =
-            &self.record;
+        let DeviceRecord {
+            device_id,
+            name,
+            platform,
+            scopes,
+            paired_at,
+            last_seen,
+            provisional,
+            made_by,
+            ..
+        } = &self.record;
         Device {
             device_id: device_id.clone(),
             name: name.clone(),
@@ -60,6 +69,7 @@ impl Entry {
             connections: self.connections,
             page: self.page.clone(),
             temporary: self.temporary,
+            made_by: made_by.clone(),
         }
     }
 }
@@ -115,7 +125,8 @@ impl Table {
         id.and_then(|id| self.valid(id, now))
     }
 
-    fn valid(&self, id: &DeviceId, now: Timestamp) -> Option<&Arc<Entry>> {
+    /// By id, if it may connect.
+    pub(super) fn valid(&self, id: &DeviceId, now: Timestamp) -> Option<&Arc<Entry>> {
         self.devices.get(id).filter(|entry| entry.is_valid(now))
     }
 
@@ -264,6 +275,7 @@ mod tests {
             paired_at: Timestamp::from_millis(1),
             last_seen: None,
             provisional: None,
+            made_by: None,
         }
     }
 

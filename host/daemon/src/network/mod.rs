@@ -158,6 +158,10 @@ impl Network {
             host_name: host_name.clone(),
             browsers: browsers.clone(),
             surface,
+            origins: {
+                let web = web.clone();
+                Box::new(move |discovery| web.linked(discovery))
+            },
             ticks: Box::new(move || Tick::default().plus(started.elapsed())),
             tasks: tasks.clone(),
         })?;

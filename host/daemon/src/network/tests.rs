@@ -125,7 +125,7 @@ impl Lan {
 
     /// The one question there is.
     async fn question(&self) -> PairingId {
-        let (_, pending) = self.network.desk().pairings().await.unwrap();
+        let (_, pending) = self.network.desk().pairings(owner().unwrap()).await.unwrap();
         let [question] = pending.as_slice() else { panic!("{pending:?}") };
         question.pairing_id.clone()
     }
@@ -145,7 +145,7 @@ impl Lan {
     }
 
     async fn revoke(&self, device: &Device) {
-        let nothing = Box::pin(std::future::ready(()));
+        let nothing = Box::new(|_| Box::pin(std::future::ready(())) as _);
         let owner = owner().unwrap();
         let command = NewCommand::of(&owner, None);
         self.network.desk().revoke(device.id(), owner, command, nothing).await.unwrap();

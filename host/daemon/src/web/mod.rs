@@ -24,7 +24,7 @@ mod places;
 mod trust;
 mod visit;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -192,6 +192,19 @@ impl Web {
             .then(|| Origin::named(&name(&self.host_id), bound.port()).to_string());
         let at = self.addresses(bound).into_iter().map(|at| Origin::at(at.ip(), at.port()).to_string());
         named.into_iter().chain(at).collect()
+    }
+
+    /// The same for links, which lead to this machine itself where it has no address but loopback.
+    pub(crate) fn linked(&self, discovery: DiscoveryState) -> Vec<String> {
+        let mut origins = self.origins(discovery);
+        if let Some(bound) = self.listening
+            && bound.ip().is_unspecified()
+            && origins.is_empty()
+        {
+            // `[::]` has IPv4's loopback too.
+            origins.push(Origin::at(Ipv4Addr::LOCALHOST.into(), bound.port()).to_string());
+        }
+        origins
     }
 
     fn addresses(&self, bound: SocketAddr) -> Vec<SocketAddr> {

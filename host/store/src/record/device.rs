@@ -8,7 +8,7 @@ use lanyard_protocol::id::DeviceId;
 use lanyard_protocol::principal::Scope;
 use serde::{Deserialize, Serialize};
 
-use super::{Record, RecordError, from_bytes, to_bytes};
+use super::{Record, RecordError, from_bytes, from_bytes_as, to_bytes, to_bytes_as};
 use crate::table::TableId;
 
 /// The stored form of [`DeviceRecord`].
@@ -25,6 +25,16 @@ struct DeviceRow<'a> {
     provisional: Option<ProvisionalRow<'a>>,
 }
 
+/// Version of [`MadeRow`]; devices that were let in by no other one are stored as they always were.
+const MADE_VERSION: u8 = 2;
+
+/// The stored form of a device that another one has let in.
+#[derive(Serialize, Deserialize)]
+struct MadeRow<'a> {
+    device: DeviceRow<'a>,
+    made_by: Cow<'a, DeviceId>,
+}
+
 /// The stored form of [`ProvisionalDevice`].
 #[derive(Serialize, Deserialize)]
 struct ProvisionalRow<'a> {
@@ -36,7 +46,7 @@ impl Record for DeviceRecord {
     const TABLE: TableId = TableId::Devices;
 
     fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        to_bytes(&DeviceRow {
+        let device = DeviceRow {
             device_id: Cow::Borrowed(&self.device_id),
             name: Cow::Borrowed(&self.name),
             platform: Cow::Borrowed(&self.platform),
@@ -49,11 +59,21 @@ impl Record for DeviceRecord {
                 .provisional
                 .as_ref()
                 .map(|it| ProvisionalRow { until: it.until, state: Cow::Borrowed(&it.state) }),
-        })
+        };
+        match &self.made_by {
+            None => to_bytes(&device),
+            Some(made_by) => to_bytes_as(MADE_VERSION, &MadeRow { device, made_by: Cow::Borrowed(made_by) }),
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let row: DeviceRow<'_> = from_bytes(bytes)?;
+        let (row, made_by) = if bytes.first() == Some(&MADE_VERSION) {
+            let MadeRow { device, made_by } = from_bytes_as(MADE_VERSION, bytes)?;
+            (device, Some(made_by.into_owned()))
+        } else {
+            (from_bytes(bytes)?, None)
+        };
+        let row: DeviceRow<'_> = row;
         Ok(Self {
             device_id: row.device_id.into_owned(),
             name: row.name.into_owned(),
@@ -66,6 +86,7 @@ impl Record for DeviceRecord {
             provisional: row
                 .provisional
                 .map(|it| ProvisionalDevice { until: it.until, state: it.state.into_owned() }),
+            made_by,
         })
     }
 }

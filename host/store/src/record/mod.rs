@@ -34,7 +34,7 @@ pub(crate) use session::Digest;
 
 use crate::table::TableId;
 
-/// Version byte of every record so far.
+/// Version byte of every record, but for those that say otherwise.
 const VERSION: u8 = 1;
 
 /// Why bytes are not a record, or a value cannot become one.
@@ -69,18 +69,28 @@ pub(crate) trait Record: Sized {
 
 /// Encodes a row under the current version.
 fn to_bytes<T: Serialize>(row: &T) -> Result<Vec<u8>, RecordError> {
+    to_bytes_as(VERSION, row)
+}
+
+fn to_bytes_as<T: Serialize>(version: u8, row: &T) -> Result<Vec<u8>, RecordError> {
     let body = to_postcard(row).map_err(|e| RecordError::Encoding(e.to_string()))?;
     let mut bytes = Vec::with_capacity(body.len() + 1);
-    bytes.push(VERSION);
+    bytes.push(version);
     bytes.extend(body);
     Ok(bytes)
 }
 
 /// Decodes a row of the current version.
 fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
+    from_bytes_as(VERSION, bytes)
+}
+
+fn from_bytes_as<T: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<T, RecordError> {
     match bytes {
         [] => Err(RecordError::Empty),
-        [VERSION, body @ ..] => from_postcard(body).map_err(|e| RecordError::Encoding(e.to_string())),
+        [found, body @ ..] if *found == version => {
+            from_postcard(body).map_err(|e| RecordError::Encoding(e.to_string()))
+        }
         [other, ..] => Err(RecordError::Version(*other)),
     }
 }

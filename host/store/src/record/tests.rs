@@ -166,6 +166,17 @@ fn a_device_without_what_may_be_missing_round_trips() {
     round_trip(&bare);
 }
 
+#[test]
+fn a_device_that_another_one_let_in_has_a_version_of_its_own() {
+    use lanyard_ports::journal::DeviceRecord;
+    let made = DeviceRecord { made_by: Some(sample::id("d0")), ..sample::device_record("d1", 0) };
+    round_trip(&made);
+    let (bytes, bare) = (made.encode().unwrap(), sample::device_record("d1", 0).encode().unwrap());
+    assert_eq!((bytes[0], bare[0]), (2, 1));
+    assert_eq!(bytes[1..bare.len()], bare[1..], "what there was before, and then its maker");
+    assert_eq!(bytes[bare.len()..], *b"\x02d0");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_path_that_is_not_unicode_round_trips() {

@@ -378,6 +378,7 @@ pub(crate) fn device_record(device: &str, key: u8) -> DeviceRecord {
         paired_at: at(5_000),
         last_seen: Some((at(5_100), "192.0.2.7:4242".to_owned())),
         provisional: Some(ProvisionalDevice { until: at(605_000), state: vec![1, 2, 0xff] }),
+        made_by: None,
     }
 }
 

@@ -62,6 +62,9 @@ pub(in crate::network) struct DeskParts {
     pub(in crate::network) browsers: NoiseHost,
     /// `None` when the network side is switched off.
     pub(in crate::network) surface: Option<Surface>,
+    /// Where links to the host's page lead, likeliest first, at this moment: by name first while that is announced. Empty
+    /// where there is no page.
+    pub(in crate::network) origins: Box<dyn Fn(DiscoveryState) -> Vec<String> + Send + Sync>,
     /// Milliseconds on a clock that never runs backwards.
     pub(in crate::network) ticks: Box<dyn Fn() -> Tick + Send + Sync>,
     /// Where the aftermath of removals runs.
@@ -178,9 +181,9 @@ impl Actor {
     async fn take(&mut self, message: Message) {
         match message {
             Message::OpenWindow(reply) => tell(reply, self.open_window().await),
-            Message::CloseWindow(reply) => tell(reply, self.close_window().await),
-            Message::Link(by, origin, reply) => tell(reply, self.create_link(&by, origin)),
-            Message::Pairings(reply) => tell(reply, (self.shown_window(), self.shown_waiters())),
+            Message::Close(by, reply) => tell(reply, self.close(&by).await),
+            Message::Link(by, origin, reply) => tell(reply, self.create_link(&by, origin).await),
+            Message::Pairings(by, reply) => tell(reply, self.pairings(&by)),
             Message::Decide(decided, reply) => tell(reply, self.decide(*decided).await),
             Message::Greet(channel, hello, reply) => tell(reply, self.greet(channel, *hello)),
             Message::Share(state, message, reply) => {
@@ -289,7 +292,7 @@ impl Actor {
         Ok(())
     }
 
-    fn discovery(&self) -> DiscoveryHealth {
+    pub(super) fn discovery(&self) -> DiscoveryHealth {
         match &self.parts.surface {
             Some(Surface { advertiser: Some(advertiser), .. }) => advertiser.health(),
             Some(_) => {

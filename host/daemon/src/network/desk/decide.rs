@@ -1,8 +1,10 @@
 //! A person's answer to a device that asks to be paired.
 
+use std::collections::BTreeSet;
+
 use lanyard_pairing::host::Confirmed;
 use lanyard_pairing::message::ToDevice;
-use lanyard_pairing::{Abort, Grant};
+use lanyard_pairing::{Abort, Grant, PublicIdentity};
 use lanyard_ports::journal::{DeviceRecord, ProvisionalDevice, Write};
 use lanyard_protocol::approval::Decision;
 use lanyard_protocol::device::{PairingEnd, PairingMethod};
@@ -15,7 +17,7 @@ use rand_core::OsRng;
 
 use super::actor::Actor;
 use super::connections::Connections;
-use super::paired::{changed, grantable, removed, usable_name};
+use super::paired::{changed, grantable, removed, usable_name, with_descendants};
 use super::pending::{Pending, settled};
 use super::{Decided, DeskError, Verdict};
 use crate::command::NewCommand;
@@ -28,9 +30,13 @@ pub(super) const PROVISIONAL: i64 = 10 * 60 * 1000;
 impl Actor {
     pub(super) async fn decide(&mut self, decided: Decided) -> Result<PairingDecided, DeskError> {
         let Decided { by, answer, command } = decided;
-        let by = self.still_admin(&by)?;
-        if self.waiters.find(&answer.pairing_id).is_none() {
+        let by = self.standing(&by)?;
+        let Some(pending) = self.waiters.find(&answer.pairing_id) else {
             return Err(not_found(&answer.pairing_id).into());
+        };
+        // Without `admin` a device answers those that came by its own link, and no others.
+        if !pending.may_be_answered_by(&by) {
+            self.still_admin(&by)?;
         }
         match answer.decision {
             Decision::Denied => self.deny(answer.pairing_id, Some(command)).await,
@@ -64,9 +70,26 @@ impl Actor {
         let DecidePairing { pairing_id: id, digits, scopes, name, .. } = answer;
         let Some(pending) = self.waiters.find(&id) else { return Err(not_found(&id).into()) };
         // What cannot be granted is said before a try at the digits is spent.
-        let scopes = scopes.unwrap_or_else(|| pending.confirmed.requested_scopes().to_vec());
-        let scopes = grantable(by, scopes)?;
-        let name = usable_name(&name.unwrap_or_else(|| pending.confirmed.name().to_owned()))?;
+        let (keys, device) = (*pending.confirmed.device(), pending.device.clone());
+        let maker = pending.made_by.clone();
+        let mut asked_for = pending.confirmed.requested_scopes().to_vec();
+        let mut called = pending.confirmed.name().to_owned();
+        if let Some(maker) = &maker {
+            self.may_let_in(maker, &keys)?;
+            self.expect_own(by, maker, &keys)?;
+            asked_for = self.rights_of(maker);
+            called = self.name_beside(maker, &device).unwrap_or(called);
+        }
+        let scopes = grantable(by, scopes.unwrap_or_else(|| asked_for.clone()))?;
+        if let Some(beyond) = scopes.iter().find(|scope| maker.is_some() && !asked_for.contains(scope)) {
+            let text = format!(
+                "the device whose link this is does not hold {:?}, so nobody gets it by that link; leave it out",
+                beyond.as_str()
+            );
+            return Err(WireError::new(ErrorCode::Unauthorized, text).with("scope", beyond.as_str()).into());
+        }
+        let name = usable_name(&name.unwrap_or(called))?;
+        let Some(pending) = self.waiters.find(&id) else { return Err(not_found(&id).into()) };
         if let Err(wrong) = check_digits(pending, digits.as_deref()) {
             if pending.digit_tries == 0 {
                 tracing::warn!(pairing = %id, "a device was denied after wrong digits");
@@ -75,6 +98,18 @@ impl Actor {
             return Err(wrong.into());
         }
         self.grant(id, scopes, name, command).await
+    }
+
+    /// Fails where a device without `admin` would put another one's entry in place of what a person gave it.
+    fn expect_own(&self, by: &Principal, maker: &DeviceId, keys: &PublicIdentity) -> Result<(), WireError> {
+        let holders = self.table.holders(keys);
+        let own = |id| self.table.get(id).is_some_and(|held| held.record.made_by.as_ref() == Some(maker));
+        if by.holds(Scope::Admin) || holders.iter().all(own) {
+            return Ok(());
+        }
+        let text = "that page is paired already, and not by a link of this device: unpair it there first, or answer on a \
+                    device that holds \"admin\"";
+        Err(WireError::new(ErrorCode::Unauthorized, text).with("scope", Scope::Admin.as_str()))
     }
 
     /// The approved device is on disk before it, or anybody, hears of it: a host that is killed in between has the
@@ -90,7 +125,8 @@ impl Actor {
         let Some(pending) = self.waiters.find(&id) else { return Err(not_found(&id).into()) };
         let grant = Grant { scopes, device_name: name, granted_at: at };
         let device = pending.device.clone();
-        let newcomer = Newcomer::new(&pending.confirmed, device, grant, &self.table, &self.connections);
+        let mut newcomer = Newcomer::new(&pending.confirmed, device, grant, &self.table, &self.connections);
+        newcomer.entry.record.made_by = pending.made_by.clone();
         let outcome = PairingDecided {
             pairing_id: id.clone(),
             end: PairingEnd::Approved,
@@ -129,8 +165,8 @@ impl Actor {
 /// A device that is approved: what is to be on disk before it, or anybody, hears of it, and what follows then.
 pub(super) struct Newcomer {
     pub(super) entry: Entry,
-    /// Other ids under which it was paired.
-    former: Vec<DeviceId>,
+    /// Other ids under which it was paired, and who came by their links.
+    former: BTreeSet<DeviceId>,
     /// It was paired already, with others.
     other_rights: bool,
     /// What it is told.
@@ -150,7 +186,14 @@ impl Newcomer {
         let held = table.get(&device);
         let keys = confirmed.device();
         // A device that kept the key it connects with and changed the other one is the same device.
-        let former = table.holders(keys).into_iter().filter(|holder| *holder != device).collect();
+        // What it had let in under its former name goes with that.
+        let former: BTreeSet<DeviceId> = table
+            .holders(keys)
+            .iter()
+            .filter(|holder| **holder != device)
+            .flat_map(|holder| with_descendants(table, holder))
+            .filter(|former| *former != device)
+            .collect();
         let connections = connections.count_of(&device);
         let Grant { scopes, device_name: name, granted_at: paired_at } = grant;
         let record = DeviceRecord {
@@ -166,6 +209,7 @@ impl Newcomer {
                 until: paired_at.plus_millis(PROVISIONAL),
                 state: provisional.to_bytes(),
             }),
+            made_by: None,
         };
         let other_rights = held.is_some_and(|held| held.record.scopes != record.scopes);
         let entry = Entry { record, connections, temporary: false, page: None };

@@ -138,8 +138,9 @@ pub(crate) enum Change {
     Scopes(Vec<Scope>),
 }
 
-/// Ends what a device has started; run once the device has no rights any more.
-pub(crate) type Aftermath = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Ends what devices have started; run once they have no rights any more: the one that was removed, and those that it
+/// had let in.
+pub(crate) type Aftermath = Box<dyn FnOnce(Vec<DeviceId>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// How a device's pairing ends.
 struct Removal {
@@ -158,13 +159,16 @@ struct Decided {
     command: NewCommand,
 }
 
+/// The window, and the devices that wait for an answer.
+type Asked = (Option<PairingWindow>, Vec<PendingPairing>);
+
 type Reply<T> = oneshot::Sender<T>;
 
 enum Message {
     OpenWindow(Reply<Result<PairingWindow, DeskError>>),
-    CloseWindow(Reply<Result<(), DeskError>>),
+    Close(Box<Principal>, Reply<Result<(), DeskError>>),
     Link(Box<Principal>, Option<String>, Reply<Result<LinkCreated, DeskError>>),
-    Pairings(Reply<(Option<PairingWindow>, Vec<PendingPairing>)>),
+    Pairings(Box<Principal>, Reply<Result<Asked, DeskError>>),
     Decide(Box<Decided>, Reply<Result<PairingDecided, DeskError>>),
     Greet(Channel, Box<ToHost>, Reply<Result<(AwaitShare, ToDevice), Abort>>),
     Share(Box<AwaitShare>, Box<ToHost>, Reply<Result<(AwaitConfirm, ToDevice), Abort>>),
@@ -225,18 +229,20 @@ impl Desk {
         self.request(Message::OpenWindow).await
     }
 
-    /// Closes it. Devices that wait for an answer go on waiting.
-    pub(crate) async fn close_window(&self) -> Result<(), DeskError> {
-        self.request(Message::CloseWindow).await
+    /// Takes back the link of the device that asks and the question that came by it; where there is neither, closes the
+    /// window, for whoever may. Devices that wait for an answer then go on waiting.
+    pub(crate) async fn close(&self, by: Principal) -> Result<(), DeskError> {
+        self.request(|reply| Message::Close(Box::new(by), reply)).await
     }
 
-    /// The window, secrets included, and the devices that wait, oldest first.
-    pub(crate) async fn pairings(&self) -> Result<(Option<PairingWindow>, Vec<PendingPairing>), DeskError> {
-        self.ask(Message::Pairings).await.ok_or_else(|| stopping().into())
+    /// The window, secrets included, and the devices that wait, oldest first. A device without `admin` sees no window
+    /// and only who came by its own link.
+    pub(crate) async fn pairings(&self, by: Principal) -> Result<Asked, DeskError> {
+        self.request(|reply| Message::Pairings(Box::new(by), reply)).await
     }
 
-    /// Makes a link whose question is answered: for a tab of the owner, or, with an origin, for a device's own page at
-    /// another address of this host.
+    /// Makes a link for a tab of the owner, whose question is answered with it, or, with an origin, for a device's own
+    /// page at another address of this host, whose question that device answers.
     pub(crate) async fn create_link(
         &self,
         by: Principal,
@@ -334,7 +340,8 @@ impl Desk {
     }
 
     /// Ends a device's pairing by somebody else's wish. When this returns, its connections are cut, no request of the
-    /// device is begun any more and those under way are done, the removal is on disk, and `aftermath` has run.
+    /// device is begun any more and those under way are done, the removal is on disk, and `aftermath` has run. Devices
+    /// that it has let in go with it.
     pub(crate) async fn revoke(
         &self,
         device: DeviceId,

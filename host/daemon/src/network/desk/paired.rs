@@ -1,5 +1,6 @@
 //! Paired devices: renamed, given other rights, promoted, forgotten.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lanyard_ports::journal::Write;
@@ -16,7 +17,7 @@ use lanyard_transport::close::CloseCode;
 use super::actor::{Actor, host_event, tell};
 use super::{Change, DeskError, Removal};
 use crate::ids::invalid;
-use crate::network::devices::{Entry, normal};
+use crate::network::devices::{Entry, Table, normal};
 
 /// How long requests of a revoked device that are under way may take to be done before the answer goes out without them.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -29,14 +30,22 @@ impl Actor {
     /// Whoever asks, with the rights held now: since the request was let in, a device may have been revoked, and what
     /// it still had on the way must not bring in another one.
     pub(super) fn still_admin(&self, by: &Principal) -> Result<Principal, WireError> {
-        if by.local {
-            return Ok(by.clone());
-        }
-        let now = self.parts.clock.now();
-        let held = self.table.principal(&by.id, now).filter(|principal| principal.holds(Scope::Admin));
+        let held =
+            self.standing(by).ok().filter(|principal| principal.local || principal.holds(Scope::Admin));
         held.ok_or_else(|| {
             let text = format!("{} does not hold the scope \"admin\" any more", by.name);
             WireError::new(ErrorCode::Unauthorized, text).with("scope", Scope::Admin.as_str())
+        })
+    }
+
+    /// Whoever asks, with the rights held now, whatever they are.
+    pub(super) fn standing(&self, by: &Principal) -> Result<Principal, WireError> {
+        if by.local {
+            return Ok(by.clone());
+        }
+        let held = self.table.principal(&by.id, self.parts.clock.now());
+        held.ok_or_else(|| {
+            WireError::new(ErrorCode::Unauthorized, "this device is not paired with the host any more")
         })
     }
 
@@ -101,48 +110,55 @@ impl Actor {
         if !farewell && let Err(error) = self.still_admin(&by) {
             return tell(reply, Err(error.into()));
         }
-        // A removal that could not be written down has left its row in the store only, and may be repeated.
-        let stored =
-            || self.parts.journal.devices().map(|rows| rows.iter().any(|row| row.device_id == device));
+        // A removal that could not be written down has left its rows in the store only, and may be repeated.
+        let stored = || self.parts.journal.devices().map(Table::new);
         let known = match self.table.get(&device) {
-            Some(_) => Ok(true),
-            None => stored(),
+            Some(_) => Ok(self.table.clone()),
+            None => stored().map(Arc::new),
         };
-        match known {
-            Ok(true) => {}
-            Ok(false) => return tell(reply, Err(not_found(&device).into())),
+        let gone = match known {
+            Ok(table) if table.get(&device).is_some() => with_descendants(&table, &device),
+            Ok(_) => return tell(reply, Err(not_found(&device).into())),
             Err(error) => return tell(reply, Err(error.into())),
-        }
+        };
         let temporary = self.table.get(&device).is_some_and(|entry| entry.temporary);
-        self.publish(|table| drop(table.remove(&device)));
+        self.publish(|table| gone.iter().for_each(|id| drop(table.remove(id))));
         self.tabs.forget(&device);
-        self.withdraw_passes_of(&device);
         let cuts = self.connections.cuts_of(&device);
         if !farewell {
             cuts.iter().for_each(|cut| cut.cut(code));
         }
-        let mut batch = if temporary { Vec::new() } else { Vec::from(removed(&device)) };
+        let mut others = Vec::new();
+        let mut batch = Vec::new();
+        for id in &gone {
+            batch.extend(self.withdraw_pass_of(id));
+            if *id != device {
+                others.extend(self.connections.cuts_of(id));
+            }
+            if !temporary {
+                batch.extend(removed(id));
+            }
+        }
+        // They did not ask for it: nothing of theirs has to arrive.
+        others.iter().for_each(|cut| cut.cut(CloseCode::Revoked));
         batch.extend(command.and_then(|command| command.remember(&Response::RevokeDevice(Done {}))));
         let written = self.parts.journal.commit(batch).await.map_err(|error| {
             tracing::error!(%error, %device, "the end of a pairing could not be recorded");
             DeskError::from(error)
         });
-        tracing::info!(%device, why = code.word(), "a pairing was ended");
+        tracing::info!(%device, why = code.word(), with = gone.len() - 1, "a pairing was ended");
         // Sessions are opened and tasks stopped for this; the desk has others to serve meanwhile.
         self.parts.tasks.spawn(async move {
-            if !farewell {
-                let gone = async {
-                    for cut in &cuts {
-                        cut.gone.cancelled().await;
-                    }
-                };
-                if tokio::time::timeout(LEAVING, gone).await.is_err() {
-                    tracing::warn!(
-                        "a request of a revoked device was still under way when that was answered"
-                    );
+            let leaving = cuts.iter().filter(|_| !farewell).chain(&others);
+            let left = async {
+                for cut in leaving {
+                    cut.gone.cancelled().await;
                 }
+            };
+            if tokio::time::timeout(LEAVING, left).await.is_err() {
+                tracing::warn!("a request of a revoked device was still under way when that was answered");
             }
-            aftermath.await;
+            aftermath(gone).await;
             tell(reply, written);
             if farewell {
                 tokio::time::sleep(FAREWELL).await;
@@ -175,6 +191,21 @@ impl Actor {
             }
         }
     }
+}
+
+/// A device and those that came by its links, and by theirs. The device itself first.
+pub(super) fn with_descendants(table: &Table, device: &DeviceId) -> Vec<DeviceId> {
+    let mut found = vec![device.clone()];
+    let mut looked_at = 0;
+    // Each is found once, so that this ends whatever is in the table.
+    while let Some(maker) = found.get(looked_at).cloned() {
+        looked_at += 1;
+        let made = table.entries().filter(|entry| entry.record.made_by.as_ref() == Some(&maker));
+        let new: Vec<DeviceId> =
+            made.map(|entry| entry.record.device_id.clone()).filter(|id| !found.contains(id)).collect();
+        found.extend(new);
+    }
+    found
 }
 
 /// News of a device.

@@ -1,16 +1,19 @@
-//! Passes: links whose question is answered by whoever makes them.
+//! Passes: links that do not need the pairing window.
 //!
 //! * The owner at the machine makes one for a tab of its own on this machine. Whoever comes with it is the owner there
-//!   ([`super::tabs`]); it has to come through the browser's channel from this very machine.
-//! * A paired device makes one for its own page at another address of this host. Whoever comes with it has the rights
-//!   that the maker has at that moment, and is a device like any other. A maker that was removed lets nobody in.
+//!   ([`super::tabs`]), and nobody is asked; it has to come through the browser's channel from this very machine.
+//! * A paired device makes one for its own page at another address of this host. The page there is not checked by
+//!   anybody, so that the link may be read by somebody else: whoever comes with it waits for an answer, as after the QR
+//!   code's link, and the maker answers, who sees both screens. It gets at most the rights that the maker has at that
+//!   moment, and goes when the maker goes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use lanyard_pairing::entrance::{PASS, PassId};
 use lanyard_pairing::host::Confirmed;
-use lanyard_pairing::{Abort, ChannelKey, Grant};
+use lanyard_pairing::{Abort, ChannelKey, Grant, PublicIdentity};
+use lanyard_ports::journal::Write;
 use lanyard_protocol::device::PairingEnd;
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{HostEventBody, PairingRequested};
@@ -23,12 +26,12 @@ use tokio::sync::watch;
 
 use super::actor::{Actor, Surface, host_event};
 use super::decide::Newcomer;
-use super::links::{normal, origins, own_origin};
+use super::links::{normal, own_origin};
 use super::pending::settled;
 use super::window::switched_off;
 use super::{DeskError, Place};
 use crate::ids::invalid;
-use crate::network::devices::device_id;
+use crate::network::devices::{device_id, normal as normal_rights};
 use crate::principals::is_in_a_tab;
 
 /// Passes of the owner at once; the oldest goes for another one. Half of all there may be, so that devices leave the
@@ -37,6 +40,9 @@ const OWN: usize = 4;
 
 /// Passes of devices at once, one of each; the older one of a device goes for its newer one.
 const OF_DEVICES: usize = 4;
+
+/// Devices that one device has let in, at once: a page by name and by address, on two machines.
+pub(super) const MAX_LET_IN: usize = 4;
 
 /// Who made a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +57,15 @@ pub(super) enum Maker {
 #[derive(Debug, Default)]
 pub(super) struct Makers(BTreeMap<PassId, Maker>);
 
+impl Makers {
+    /// Whether a pass is for a tab of the owner.
+    pub(super) fn is_owners(&self, pass: PassId) -> bool {
+        self.0.get(&pass) == Some(&Maker::Owner)
+    }
+}
+
 impl Actor {
-    pub(super) fn create_link(
+    pub(super) async fn create_link(
         &mut self,
         by: &Principal,
         origin: Option<String>,
@@ -60,13 +73,14 @@ impl Actor {
         let Some(surface) = &self.parts.surface else { return Err(switched_off().into()) };
         let (maker, origin) = match origin {
             None => (Maker::Owner, owners_origin(surface, by)?),
-            Some(origin) => {
-                let known = origins(surface, self.parts.identity.fingerprint());
-                let known: Vec<String> = known.into_iter().map(|origin| origin.text).collect();
-                (self.transferring(by)?, one_of(&known, &origin)?)
-            }
+            Some(origin) => (self.transferring(by)?, one_of(&self.origins(), &origin)?),
         };
-        let secret = self.issue(maker)?;
+        let secret = self.issue(maker.clone())?;
+        if let Maker::Device(device) = &maker {
+            // One link, one question: what its page shows belongs to the link beside it.
+            let ended = self.end_questions_of(device);
+            self.note(ended).await;
+        }
         let Some(surface) = &self.parts.surface else { return Err(switched_off().into()) };
         let link = self.link(surface, secret, &origin);
         let lasts = i64::try_from(PASS.as_millis()).unwrap_or(i64::MAX);
@@ -77,15 +91,60 @@ impl Actor {
     fn transferring(&self, by: &Principal) -> Result<Maker, WireError> {
         if by.local {
             return Err(invalid(
-                "origin: the owner at the machine lets another page in by pairing it: use `lanyard pair`, or \"Add a \
-                 device\" on the page",
+                "origin: the owner at the machine lets another page in by pairing it: use `lanyard pair`, or \"Pair \
+                 a device\" on the page",
             ));
         }
-        let held = self.table.principal(&by.id, self.parts.clock.now());
-        let id = held.and_then(|_| DeviceId::new(by.id.as_str()).ok());
-        id.map(Maker::Device).ok_or_else(|| {
-            WireError::new(ErrorCode::Unauthorized, "this device is not paired with the host any more")
-        })
+        let maker = device_of(&self.standing(by)?).ok_or_else(|| unauthorized(NOT_PAIRED))?;
+        self.expect_room(&maker, None)?;
+        Ok(Maker::Device(maker))
+    }
+
+    /// Fails where a device may let in no other one, or no other one but `again`.
+    fn expect_room(&self, maker: &DeviceId, again: Option<&DeviceId>) -> Result<(), WireError> {
+        let now = self.parts.clock.now();
+        let entry = self.table.valid(maker, now).filter(|entry| !entry.temporary);
+        let entry = entry.ok_or_else(|| unauthorized(NOT_PAIRED))?;
+        if entry.record.made_by.is_some() {
+            let text = "this device came by another device's link and lets no further one in: make the link on that \
+                        device, or pair by QR code";
+            return Err(unauthorized(text));
+        }
+        let made = self.table.entries().filter(|entry| entry.record.made_by.as_ref() == Some(maker));
+        let living = made.filter(|entry| entry.is_valid(now) && Some(&entry.record.device_id) != again);
+        if living.count() >= MAX_LET_IN {
+            return Err(invalid(format!(
+                "{MAX_LET_IN} devices came by this device's links already: unpair one of them, or pair the next one by \
+                 QR code"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Fails unless whoever has these keys may be let in by a device.
+    pub(super) fn may_let_in(&self, maker: &DeviceId, keys: &PublicIdentity) -> Result<(), WireError> {
+        let holders = self.table.holders(keys);
+        if holders.contains(maker) {
+            return Err(unauthorized("a device lets in another one, not itself"));
+        }
+        // One that comes once more takes no place.
+        self.expect_room(maker, holders.first())
+    }
+
+    /// The rights that a device holds now: what it may give to a page of its own.
+    pub(super) fn rights_of(&self, maker: &DeviceId) -> Vec<Scope> {
+        let entry = self.table.valid(maker, self.parts.clock.now()).filter(|entry| !entry.temporary);
+        entry.and_then(|entry| normal_rights(entry.record.scopes.clone())).unwrap_or_default()
+    }
+
+    /// What a page that a device lets in is called: as before, or as the maker, numbered.
+    pub(super) fn name_beside(&self, maker: &DeviceId, device: &DeviceId) -> Option<String> {
+        let held = |id: &DeviceId| self.table.get(id).filter(|entry| !entry.temporary);
+        if let Some(again) = held(device) {
+            return Some(again.record.name.clone());
+        }
+        let taken = |name: &str| self.table.entries().any(|entry| entry.record.name == name);
+        held(maker).map(|maker| numbered(&maker.record.name, taken))
     }
 
     fn issue(&mut self, maker: Maker) -> Result<lanyard_pairing::LinkSecret, WireError> {
@@ -129,32 +188,45 @@ impl Actor {
         Ok(())
     }
 
-    /// Lets in whoever has proven a pass. As when a person says yes, it is on disk before anybody hears of it.
-    pub(super) async fn admit(&mut self, confirmed: Confirmed, pass: PassId) -> Result<Place, Abort> {
+    /// Somebody has proven a pass: a tab of the owner is let in, and who came by a device's link waits for its answer.
+    pub(super) async fn come_by(
+        &mut self,
+        confirmed: Confirmed,
+        pass: PassId,
+        from: SocketAddr,
+    ) -> Result<Place, Abort> {
+        match self.makers.0.remove(&pass).ok_or(Abort::Used)? {
+            Maker::Owner => self.admit(confirmed).await,
+            Maker::Device(maker) => {
+                self.may_let_in(&maker, confirmed.device()).map_err(|why| {
+                    tracing::warn!(%why, %from, "who came by a device's link is not let in");
+                    Abort::Denied
+                })?;
+                self.enter(confirmed, from, Some(maker)).await
+            }
+        }
+    }
+
+    /// Lets in a tab of the owner. As when a person says yes, it is on disk before anybody hears of it.
+    async fn admit(&mut self, confirmed: Confirmed) -> Result<Place, Abort> {
         let internal = |error: &dyn std::fmt::Display| {
-            tracing::error!(%error, "a device that came by a link of its own could not be let in");
+            tracing::error!(%error, "a tab of the owner could not be let in");
             Abort::Internal
         };
-        let maker = self.makers.0.remove(&pass).ok_or(Abort::Used)?;
         let device = device_id(confirmed.device()).map_err(|error| internal(&error))?;
         let id = PairingId::new(self.parts.ids.fresh("pair")).map_err(|error| internal(&error))?;
-        let (scopes, device_name) = match &maker {
-            Maker::Owner => self.as_the_owner(&confirmed, &device)?,
-            Maker::Device(maker) => self.as_another(maker, &device)?,
-        };
+        let (scopes, device_name) = self.as_the_owner(&confirmed, &device)?;
         let grant = Grant { scopes, device_name, granted_at: self.parts.clock.now() };
         let mut newcomer = Newcomer::new(&confirmed, device.clone(), grant, &self.table, &self.connections);
-        newcomer.entry.temporary = maker == Maker::Owner;
+        newcomer.entry.temporary = true;
         let asked = PairingRequested { pairing_id: id.clone() };
         let mut batch = vec![host_event(HostEventBody::PairingRequested(asked))];
         batch.extend(newcomer.rows());
         batch.push(settled(id, PairingEnd::Approved));
         self.parts.journal.commit(batch).await.map_err(|error| internal(&error))?;
-        if maker == Maker::Owner {
-            let now = self.tick();
-            self.tabs.add(device, now);
-        }
-        tracing::info!(tab = (maker == Maker::Owner), "a device came by a link that was made for it");
+        let now = self.tick();
+        self.tabs.add(device, now);
+        tracing::info!("a tab of the owner is let in");
         let verdict = watch::channel(self.let_in(newcomer)).1;
         Ok(Place { sid: confirmed.sid(), verdict })
     }
@@ -172,21 +244,6 @@ impl Actor {
         Ok((every, confirmed.name().to_owned()))
     }
 
-    fn as_another(&self, maker: &DeviceId, device: &DeviceId) -> Result<(Vec<Scope>, String), Abort> {
-        let held = |id: &DeviceId| self.table.get(id).filter(|entry| !entry.temporary);
-        // Removed meanwhile.
-        let maker = held(maker).ok_or(Abort::Denied)?;
-        let scopes = maker.record.scopes.clone();
-        if let Some(again) = held(device) {
-            return Ok((scopes, again.record.name.clone()));
-        }
-        if self.table.len() >= MAX_DEVICES {
-            return Err(Abort::Full);
-        }
-        let taken = |name: &str| self.table.entries().any(|entry| entry.record.name == name);
-        Ok((scopes, numbered(&maker.record.name, taken)))
-    }
-
     /// Takes back every pass.
     pub(super) fn withdraw_passes(&mut self) {
         for (pass, _) in std::mem::take(&mut self.makers.0) {
@@ -194,8 +251,8 @@ impl Actor {
         }
     }
 
-    /// Takes back the pass of a device that is removed.
-    pub(super) fn withdraw_passes_of(&mut self, device: &DeviceId) {
+    /// Takes back a device's pass and ends the question that came by it; what tells of it is to be written.
+    pub(super) fn withdraw_pass_of(&mut self, device: &DeviceId) -> Vec<Write> {
         let Self { entrance, makers: Makers(makers), .. } = self;
         makers.retain(|pass, maker| {
             let stays = !matches!(maker, Maker::Device(id) if id == device);
@@ -204,7 +261,34 @@ impl Actor {
             }
             stays
         });
+        self.end_questions_of(device)
     }
+
+    /// The same by the device's own wish. Whether there was anything.
+    pub(super) async fn withdraw(&mut self, device: &DeviceId) -> Result<bool, DeskError> {
+        let now = self.tick();
+        self.entrance.passes.forget(now);
+        let of_device = |maker: &Maker| matches!(maker, Maker::Device(id) if id == device);
+        let held =
+            self.makers.0.iter().any(|(pass, maker)| of_device(maker) && self.entrance.passes.holds(*pass));
+        let ended = self.withdraw_pass_of(device);
+        let any = held || !ended.is_empty();
+        if !ended.is_empty() {
+            self.parts.journal.commit(ended).await?;
+        }
+        Ok(any)
+    }
+}
+
+const NOT_PAIRED: &str = "this device is not paired with the host any more";
+
+fn unauthorized(text: &str) -> WireError {
+    WireError::new(ErrorCode::Unauthorized, text)
+}
+
+/// The paired device that asks; none for the owner, in a tab or not.
+pub(super) fn device_of(by: &Principal) -> Option<DeviceId> {
+    if by.local { None } else { DeviceId::new(by.id.as_str()).ok() }
 }
 
 /// Where the owner's page is: on this machine's own loopback address, which needs no certificate.

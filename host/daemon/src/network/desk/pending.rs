@@ -10,10 +10,12 @@ use lanyard_ports::journal::Write;
 use lanyard_protocol::device::{PairingEnd, PairingMethod, PendingPairing};
 use lanyard_protocol::event::{HostEventBody, PairingRequested, PairingSettled};
 use lanyard_protocol::id::{DeviceId, PairingId};
+use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_protocol::{Tick, Timestamp};
 use tokio::sync::watch;
 
 use super::actor::{Actor, host_event, window_changed};
+use super::passes::device_of;
 use super::{Place, Verdict};
 use crate::network::devices::device_id;
 use crate::network::tally::Counted;
@@ -32,6 +34,8 @@ pub(super) struct Pending {
     pub(super) id: PairingId,
     pub(super) device: DeviceId,
     pub(super) confirmed: Confirmed,
+    /// Whose link it came by.
+    pub(super) made_by: Option<DeviceId>,
     from: SocketAddr,
     asked_at: Timestamp,
     expires_at: Timestamp,
@@ -90,6 +94,12 @@ impl Pending {
         self.verdict.send_replace(Verdict::Ended(why));
     }
 
+    /// Whether somebody with these rights may see it and answer.
+    pub(super) fn may_be_answered_by(&self, by: &Principal) -> bool {
+        by.holds(Scope::Admin)
+            || self.made_by.as_ref().is_some_and(|maker| device_of(by).as_ref() == Some(maker))
+    }
+
     fn place(&self) -> Place {
         Place { sid: self.confirmed.sid(), verdict: self.verdict.subscribe() }
     }
@@ -101,13 +111,19 @@ pub(super) fn settled(pairing_id: PairingId, end: PairingEnd) -> Write {
 }
 
 impl Actor {
-    /// Puts a device's question before people.
-    pub(super) async fn enter(&mut self, confirmed: Confirmed, from: SocketAddr) -> Result<Place, Abort> {
+    /// Puts a device's question before people; `made_by` made the link that it came by.
+    pub(super) async fn enter(
+        &mut self,
+        confirmed: Confirmed,
+        from: SocketAddr,
+        made_by: Option<DeviceId>,
+    ) -> Result<Place, Abort> {
         let internal = |error: &dyn std::fmt::Display| {
             tracing::error!(%error, "a device that asks to be paired could not be recorded");
             Abort::Internal
         };
-        let mut batch: Vec<Write> = self.window_used().into_iter().collect();
+        let used = if made_by.is_none() { self.window_used() } else { None };
+        let mut batch: Vec<Write> = used.into_iter().collect();
         let has_room = self.has_room();
         let device = device_id(confirmed.device()).map_err(|e| internal(&e))?;
         let id = PairingId::new(self.parts.ids.fresh("pair")).map_err(|e| internal(&e))?;
@@ -133,6 +149,7 @@ impl Actor {
             id,
             device,
             confirmed,
+            made_by,
             from,
             asked_at: at,
             expires_at: at.plus_millis(wait),
@@ -147,28 +164,45 @@ impl Actor {
         Ok(place)
     }
 
-    /// What people see.
-    pub(super) fn shown_waiters(&self) -> Vec<PendingPairing> {
+    /// What somebody may see: without `admin` only who came by a link of theirs.
+    pub(super) fn shown_waiters(&self, by: &Principal) -> Vec<PendingPairing> {
         let shown = |pending: &Pending| {
             let confirmed = &pending.confirmed;
             let method = confirmed.method();
+            let requested = match &pending.made_by {
+                Some(maker) => self.rights_of(maker),
+                None => confirmed.requested_scopes().to_vec(),
+            };
             PendingPairing {
                 pairing_id: pending.id.clone(),
                 device_id: pending.device.clone(),
                 name: confirmed.name().to_owned(),
                 platform: confirmed.platform().to_owned(),
                 address: pending.from.to_string(),
-                requested_scopes: confirmed.requested_scopes().to_vec(),
+                requested_scopes: requested,
                 method,
                 // After a typed code they have to come from the device's screen: whoever only looks here must not be
                 // able to say yes.
                 digits: (method == PairingMethod::Link).then(|| confirmed.digits().to_string()),
                 known: !self.table.holders(confirmed.device()).is_empty(),
+                made_by: pending.made_by.clone(),
                 asked_at: pending.asked_at,
                 expires_at: pending.expires_at,
             }
         };
-        self.waiters.waiting().map(shown).collect()
+        self.waiters.waiting().filter(|pending| pending.may_be_answered_by(by)).map(shown).collect()
+    }
+
+    /// Ends the questions that came by a device's link; what tells of it is to be written.
+    pub(super) fn end_questions_of(&mut self, maker: &DeviceId) -> Vec<Write> {
+        let now = self.tick();
+        let of_maker =
+            |pending: &&mut Pending| pending.ended.is_none() && pending.made_by.as_ref() == Some(maker);
+        let ended = self.waiters.0.iter_mut().filter(of_maker).map(|pending| {
+            pending.end(Abort::Unknown, now);
+            settled(pending.id.clone(), PairingEnd::Expired)
+        });
+        ended.collect()
     }
 
     /// A device that lost its connection is back: it waits on, or hears what was decided meanwhile.

@@ -9,12 +9,14 @@ use lanyard_pairing::{Abort, Channel};
 use lanyard_ports::journal::Write;
 use lanyard_protocol::device::{PairingMethod, PairingWindow};
 use lanyard_protocol::error::WireError;
+use lanyard_protocol::health::DiscoveryState;
 use lanyard_protocol::limits::MAX_DEVICES;
+use lanyard_protocol::principal::{Principal, Scope};
 use rand_core::OsRng;
 
 use super::actor::{Actor, window_changed};
-use super::links::{Origin, origins};
-use super::{DeskError, Place};
+use super::passes::device_of;
+use super::{Asked, DeskError, Place};
 use crate::ids::invalid;
 use crate::network::tally::Counted;
 
@@ -37,7 +39,26 @@ impl Actor {
         self.shown_window().ok_or_else(|| switched_off().into())
     }
 
-    pub(super) async fn close_window(&mut self) -> Result<(), DeskError> {
+    /// Whoever has a link of its own means that.
+    pub(super) async fn close(&mut self, by: &Principal) -> Result<(), DeskError> {
+        let by = self.standing(by)?;
+        if let Some(device) = device_of(&by)
+            && self.withdraw(&device).await?
+        {
+            return Ok(());
+        }
+        // A device that may only take back what is its own has nothing left to take back.
+        if by.holds(Scope::Admin) { self.close_window().await } else { Ok(()) }
+    }
+
+    /// What somebody may see of the window and of those who ask.
+    pub(super) fn pairings(&self, by: &Principal) -> Result<Asked, DeskError> {
+        let by = self.standing(by)?;
+        let window = if by.local { self.shown_window() } else { None };
+        Ok((window, self.shown_waiters(&by)))
+    }
+
+    async fn close_window(&mut self) -> Result<(), DeskError> {
         self.entrance.window.close();
         if std::mem::take(&mut self.window_open) {
             self.parts.journal.commit(vec![window_changed(false, "it was closed")]).await?;
@@ -54,11 +75,12 @@ impl Actor {
         }
         let code = self.entrance.window.code(now).map(|code| code.reveal());
         let secret = self.entrance.window.link(now);
-        let mut origins = origins(surface, self.parts.identity.fingerprint()).into_iter();
+        let mut origins = self.origins().into_iter();
         let first = origins.next();
         // By address as well where the first is by name: some phones and networks do not find the name.
-        let by_address = first.as_ref().and_then(|first| if first.named { origins.next() } else { None });
-        let link = |origin: Option<Origin>| Some(self.link(surface, secret?.clone(), &origin?.text));
+        let named = self.discovery().state == DiscoveryState::Advertising;
+        let by_address = if named { origins.next() } else { None };
+        let link = |origin: Option<String>| Some(self.link(surface, secret?.clone(), &origin?));
         let limited = !self.attempts.allows(self.parts.clock.now());
         let warning = match (self.entrance.window.was_guessed_at(), code.is_some()) {
             (true, true) => Some(GUESSED),
@@ -88,8 +110,9 @@ impl Actor {
         state: AwaitShare,
         message: ToHost,
     ) -> Result<(AwaitConfirm, ToDevice), Abort> {
-        // After a pass nobody waits for a person; whether there is room for its device is seen when it is let in.
-        if state.pass().is_none() && !self.has_room() {
+        // A tab of the owner waits for nobody; whether there is room for it is seen when it is let in.
+        let for_a_tab = state.pass().is_some_and(|pass| self.makers.is_owners(pass));
+        if !for_a_tab && !self.has_room() {
             return Err(Abort::Full);
         }
         let tick = self.tick();
@@ -139,8 +162,8 @@ impl Actor {
         match state.handle(message, &mut self.entrance, now) {
             Ok((confirmed, reply)) => {
                 let place = match confirmed.pass() {
-                    Some(pass) => self.admit(confirmed, pass).await?,
-                    None => self.enter(confirmed, from).await?,
+                    Some(pass) => self.come_by(confirmed, pass, from).await?,
+                    None => self.enter(confirmed, from, None).await?,
                 };
                 Ok((place, reply))
             }

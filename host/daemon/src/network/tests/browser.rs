@@ -77,7 +77,7 @@ impl Page {
 }
 
 async fn revoke(lan: &Lan, device: DeviceId) {
-    let nothing = Box::pin(std::future::ready(()));
+    let nothing = Box::new(|_| Box::pin(std::future::ready(())) as _);
     let owner = owner().unwrap();
     let command = NewCommand::of(&owner, None);
     lan.network.desk().revoke(device, owner, command, nothing).await.unwrap();

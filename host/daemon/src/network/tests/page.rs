@@ -98,7 +98,7 @@ impl House {
         let peer = device::pair(self.carrier(), &self.keys).await.unwrap();
         let secret = Secret::Link(link.secret.clone(), link.host);
         let mut waiting = join::join_over(peer, &self.keys, &about, secret).await.unwrap();
-        let pairing_id = desk.pairings().await.unwrap().1[0].pairing_id.clone();
+        let pairing_id = desk.pairings(owner().unwrap()).await.unwrap().1[0].pairing_id.clone();
         let answer = DecidePairing {
             pairing_id,
             decision: Decision::Approved,
@@ -268,7 +268,7 @@ async fn revoking_cuts_a_subscription_that_is_live() {
     let mut page = house.page().await;
     page.call(CreateSession::default()).await.unwrap();
     house.connected(1).await;
-    let nothing = Box::pin(std::future::ready(()));
+    let nothing = Box::new(|_| Box::pin(std::future::ready(())) as _);
     let by = owner().unwrap();
     let command = NewCommand::of(&by, None);
     house.host().network.desk().revoke(house.id(), by, command, nothing).await.unwrap();

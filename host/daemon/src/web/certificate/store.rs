@@ -194,10 +194,13 @@ impl CertificateStore {
         let inner = self.0.clone();
         let made = tokio::task::spawn_blocking(move || inner.make(&subjects)).await;
         let made = made.map_err(|error| CertificateError::Issue(error.to_string().into())).flatten();
-        if let Err(error) = &made {
+        let before = std::mem::replace(&mut self.0.table().failure, made.clone().err());
+        // Every connection tries again; what has not changed is said once.
+        if let Err(error) = &made
+            && before.is_none_or(|before| before.to_string() != error.to_string())
+        {
             tracing::error!(%error, "the page has no certificate for somebody");
         }
-        self.0.table().failure = made.clone().err();
         made
     }
 

@@ -129,6 +129,29 @@ fn addresses_that_no_url_can_hold_are_no_origins() {
 }
 
 #[test]
+fn links_lead_to_this_machine_where_no_other_reaches_it() {
+    let bound_to = |address: &str, reachable| {
+        let (_, host_id) = watch::channel(id(1));
+        Web::new(WebParts {
+            listener: Ok(Some(std::net::TcpListener::bind(address).unwrap())),
+            reachable,
+            state_dir: std::path::Path::new("/nonexistent"),
+            clock: Arc::new(Hand::default()),
+            host_id,
+            host_name: "host".to_owned(),
+        })
+    };
+    let alone = bound_to("0.0.0.0:0", |_| Vec::new());
+    let port = alone.listening.unwrap().port();
+    assert_eq!(alone.linked(DiscoveryState::Off), [format!("https://127.0.0.1:{port}")]);
+    assert_eq!(alone.origins(DiscoveryState::Off), [""; 0], "others are told the truth");
+    let reached = bound_to("127.0.0.1:0", |bound| vec![bound]);
+    assert_eq!(reached.linked(DiscoveryState::Advertising), reached.origins(DiscoveryState::Advertising));
+    // What is bound to one address is at no other.
+    assert_eq!(bound_to("127.0.0.1:0", |_| Vec::new()).linked(DiscoveryState::Off), [""; 0]);
+}
+
+#[test]
 fn a_page_that_is_off_or_cannot_be_is_told_apart() {
     let told = |listener| {
         let (_, host_id) = watch::channel(id(1));
@@ -148,5 +171,5 @@ fn a_page_that_is_off_or_cannot_be_is_told_apart() {
     let health = taken.health(DiscoveryState::Off);
     assert_eq!(health.status, HealthStatus::Degraded);
     assert!(health.message.contains("taken") && health.action.is_some());
-    assert!(taken.trouble().is_some() && taken.origins(DiscoveryState::Advertising).is_empty());
+    assert!(taken.trouble().is_some() && taken.linked(DiscoveryState::Advertising).is_empty());
 }

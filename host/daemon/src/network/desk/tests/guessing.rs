@@ -6,6 +6,7 @@ use lanyard_ports::journal::Journal;
 
 use super::{Lab, MINUTE, Phone, wrong};
 use crate::network::tally::Counted;
+use crate::principals::owner;
 
 #[tokio::test]
 async fn a_burnt_code_is_replaced_a_few_times_and_the_owner_is_warned() {
@@ -17,7 +18,7 @@ async fn a_burnt_code_is_replaced_a_few_times_and_the_owner_is_warned() {
         for left in [2, 1, 0] {
             let Err(abort) = attacker.pair_by_code(&lab, &wrong(&code)).await else { panic!("let in") };
             assert_eq!(abort, Abort::WrongSecret);
-            let window = lab.desk.pairings().await.unwrap().0.unwrap();
+            let window = lab.desk.pairings(owner().unwrap()).await.unwrap().0.unwrap();
             let expected = match (left, round) {
                 (0, 3) => 0,
                 (0, _) => 3,
@@ -25,7 +26,7 @@ async fn a_burnt_code_is_replaced_a_few_times_and_the_owner_is_warned() {
             };
             assert_eq!(window.attempts_left, expected, "round {round}");
         }
-        let window = lab.desk.pairings().await.unwrap().0.unwrap();
+        let window = lab.desk.pairings(owner().unwrap()).await.unwrap().0.unwrap();
         assert!(window.warning.unwrap().contains("guessing"));
         match window.code {
             Some(next) => {
@@ -38,7 +39,7 @@ async fn a_burnt_code_is_replaced_a_few_times_and_the_owner_is_warned() {
     let Err(abort) = attacker.pair_by_code(&lab, &first).await else { panic!("let in") };
     assert_eq!(abort, Abort::Burnt);
     // The link is not touched by any of this.
-    let window = lab.desk.pairings().await.unwrap().0.unwrap();
+    let window = lab.desk.pairings(owner().unwrap()).await.unwrap().0.unwrap();
     let link = lanyard_pairing::PairingLink::parse(&window.link).unwrap();
     Phone::new("Pixel").pair(&lab, Secret::Link(link.secret.clone(), link.host)).await.unwrap();
     let changes = lab.events().await.iter().filter(|name| **name == "pairing_window_changed").count();
@@ -49,7 +50,8 @@ async fn a_burnt_code_is_replaced_a_few_times_and_the_owner_is_warned() {
 async fn guess(lab: &Lab, attacker: &Phone) -> usize {
     let mut taken = 0;
     loop {
-        let Some(code) = lab.desk.pairings().await.unwrap().0.and_then(|window| window.code) else {
+        let Some(code) = lab.desk.pairings(owner().unwrap()).await.unwrap().0.and_then(|window| window.code)
+        else {
             return taken;
         };
         let code = lanyard_pairing::PairingCode::parse(&code).unwrap();
@@ -162,7 +164,7 @@ async fn an_attempt_that_is_given_up_frees_the_slot_and_stays_consumed() {
     let Err(abort) = Phone::new("Next").pair_by_code(&lab, &code).await else { panic!("let in") };
     assert_eq!(abort, Abort::Busy);
     lab.desk.abandon(state);
-    assert_eq!(lab.desk.pairings().await.unwrap().0.unwrap().attempts_left, 2);
+    assert_eq!(lab.desk.pairings(owner().unwrap()).await.unwrap().0.unwrap().attempts_left, 2);
     Phone::new("Next").pair_by_code(&lab, &code).await.unwrap();
 }
 
@@ -171,7 +173,7 @@ async fn a_window_that_runs_out_says_so() {
     let lab = Lab::new();
     let code = lab.open_code().await;
     lab.pass(2 * MINUTE).await;
-    assert_eq!(lab.desk.pairings().await.unwrap().0, None);
+    assert_eq!(lab.desk.pairings(owner().unwrap()).await.unwrap().0, None);
     assert_eq!(lab.events().await, ["pairing_window_changed", "pairing_window_changed"]);
     let Err(abort) = Phone::new("Late").pair_by_code(&lab, &code).await else { panic!("let in") };
     assert_eq!(abort, Abort::Expired);

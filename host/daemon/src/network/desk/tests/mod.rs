@@ -6,6 +6,7 @@ mod devices;
 mod guessing;
 mod pairing;
 mod passes;
+mod transfers;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -100,6 +101,7 @@ impl Lab {
         let tally = Arc::new(Tally::load(&*store).unwrap());
         let browsers = NoiseHost::new(identity.keys(), endpoint.strangers(), TaskTracker::new());
         let (publish_id, host_id) = watch::channel(identity.host_id().unwrap());
+        let bound = endpoint.local_address();
         let surface = Surface { endpoint, advertiser: None, reachable: |bound| vec![bound] };
         let ticks = clock.clone();
         let (desk, devices, task) = start(DeskParts {
@@ -112,6 +114,7 @@ impl Lab {
             host_name: "host".to_owned(),
             browsers,
             surface: network.then_some(surface),
+            origins: Box::new(move |_| vec![format!("https://{bound}")]),
             ticks: Box::new(move || Tick::from_millis(u64::try_from(ticks.now().as_millis()).unwrap())),
             tasks: TaskTracker::new(),
         })
@@ -154,8 +157,8 @@ impl Lab {
     async fn pass(&self, millis: i64) {
         self.clock.0.fetch_add(millis, Ordering::Relaxed);
         // The first question makes it look at the clock after it has answered; the second is answered after that.
-        self.desk.pairings().await.unwrap();
-        self.desk.pairings().await.unwrap();
+        self.desk.pairings(owner().unwrap()).await.unwrap();
+        self.desk.pairings(owner().unwrap()).await.unwrap();
     }
 
     /// Names of the host log's rows, what was only appended included.
@@ -179,7 +182,7 @@ impl Lab {
     }
 
     async fn pending(&self) -> Vec<PendingPairing> {
-        self.desk.pairings().await.unwrap().1
+        self.desk.pairings(owner().unwrap()).await.unwrap().1
     }
 
     /// Pairs a phone by link as far as the question.
@@ -362,7 +365,7 @@ fn wrong(code: &PairingCode) -> PairingCode {
 }
 
 fn nothing_to_clean() -> super::Aftermath {
-    Box::pin(std::future::ready(()))
+    Box::new(|_| Box::pin(std::future::ready(())))
 }
 
 /// Reads a file of the lab, to be sure of what is in it.

@@ -27,7 +27,7 @@ async fn after_a_typed_code_the_digits_of_the_device_are_needed() {
     let phone = Phone::new("Pixel");
     let code = lab.open_code().await;
     let asked = phone.pair_by_code(&lab, &code).await.unwrap();
-    let (window, pending) = lab.desk.pairings().await.unwrap();
+    let (window, pending) = lab.desk.pairings(owner().unwrap()).await.unwrap();
     assert_eq!(window, None, "used up");
     let [question] = pending.as_slice() else { panic!("{pending:?}") };
     assert_eq!(question.method, PairingMethod::Code);

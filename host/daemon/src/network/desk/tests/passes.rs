@@ -1,4 +1,4 @@
-//! Links whose question is answered: a tab of the owner, a device's own page at another address.
+//! Links without the window: a tab of the owner, a device's own page at another address.
 
 use std::net::SocketAddr;
 
@@ -11,13 +11,13 @@ use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_transport::close::CloseCode;
 use lanyard_transport::host::Admission;
 
-use super::{Asked, Lab, Phone, Verdict, granted, nothing_to_clean};
+use super::{Asked, Lab, Phone, Verdict, granted, nothing_to_clean, yes};
 use crate::command::NewCommand;
 use crate::network::desk::{Change, DeskError};
 use crate::network::devices::principal_id;
 use crate::principals::{is_in_a_tab, owner};
 
-const EVERY: [Scope; 4] = [Scope::Observe, Scope::Operate, Scope::Approve, Scope::Admin];
+pub(super) const EVERY: [Scope; 4] = [Scope::Observe, Scope::Operate, Scope::Approve, Scope::Admin];
 
 impl Lab {
     async fn own_link(&self) -> Secret {
@@ -31,11 +31,11 @@ impl Lab {
     /// Where the lab's page is.
     async fn origin(&self) -> String {
         let link = self.desk.open_window().await.unwrap().link;
-        self.desk.close_window().await.unwrap();
+        self.desk.close(owner().unwrap()).await.unwrap();
         link.split_once("/#").unwrap().0.to_owned()
     }
 
-    async fn transfer(&self, by: Principal) -> Result<Secret, DeskError> {
+    pub(super) async fn transfer(&self, by: Principal) -> Result<Secret, DeskError> {
         let origin = self.origin().await;
         let made = self.desk.create_link(by, Some(format!("{origin}/"))).await?;
         let link = PairingLink::parse(&made.link).unwrap();
@@ -58,21 +58,21 @@ impl Lab {
 }
 
 /// What the device is told as soon as it has proven itself.
-fn scopes(asked: &Asked) -> Vec<Scope> {
+pub(super) fn scopes(asked: &Asked) -> Vec<Scope> {
     match asked.heard() {
         Verdict::Granted(_, grant) => granted(&asked.pending, &grant),
         other => panic!("{other:?}"),
     }
 }
 
-fn code_of<T: std::fmt::Debug>(outcome: Result<T, DeskError>) -> ErrorCode {
+pub(super) fn code_of<T: std::fmt::Debug>(outcome: Result<T, DeskError>) -> ErrorCode {
     match outcome.unwrap_err() {
         DeskError::Refused(error) => error.code,
         DeskError::Store(error) => panic!("{error}"),
     }
 }
 
-fn abort_of(outcome: Result<Asked, Abort>) -> Abort {
+pub(super) fn abort_of(outcome: Result<Asked, Abort>) -> Abort {
     outcome.err().expect("it was let in")
 }
 
@@ -239,36 +239,6 @@ async fn a_paired_device_does_not_become_a_tab() {
 }
 
 #[tokio::test]
-async fn a_transferred_page_has_the_rights_of_its_maker_at_that_moment_and_is_on_disk() {
-    let lab = Lab::new();
-    let phone = Phone::new("Pixel");
-    lab.paired(&phone, &[Scope::Observe, Scope::Operate, Scope::Admin]).await;
-    let secret = lab.transfer(lab.standing(&phone).unwrap()).await.unwrap();
-    let fewer = Change::Scopes(vec![Scope::Observe, Scope::Operate]);
-    lab.desk.change(phone.id(), fewer, owner().unwrap()).await.unwrap();
-    // From anywhere and in any channel: it is a link like that of the QR code.
-    let second = Phone::new("whatever it says");
-    let asked = second.pair(&lab, secret.clone()).await.unwrap();
-    assert_eq!(scopes(&asked), [Scope::Observe, Scope::Operate]);
-    let row = lab.row(&second).unwrap();
-    assert_eq!((row.name.as_str(), row.provisional.is_some()), ("Pixel (2)", true));
-    assert!(!lab.standing(&second).unwrap().local && lab.pending().await.is_empty());
-    let events = lab.events().await;
-    assert_eq!(events[events.len() - 3..], ["pairing_requested", "device_changed", "pairing_settled"]);
-    assert_eq!(abort_of(Phone::new("x").pair(&lab, secret).await), Abort::NotOpen);
-    // Killed before the device has acknowledged: it comes back for its grant.
-    let lab = lab.kill().await;
-    let (_, grant) = second.resume(&lab, &asked.pending).await.unwrap();
-    assert_eq!(granted(&asked.pending, &grant), [Scope::Observe, Scope::Operate]);
-    lab.desk.acknowledge(second.id(), asked.pending.acknowledge()).await.unwrap();
-    assert!(lab.row(&second).unwrap().provisional.is_none());
-    // Whoever is paired already keeps its name.
-    let secret = lab.transfer(lab.standing(&phone).unwrap()).await.unwrap();
-    second.pair(&lab, secret).await.unwrap();
-    assert_eq!(lab.row(&second).unwrap().name, "Pixel (2)");
-}
-
-#[tokio::test]
 async fn a_link_dies_with_its_makers_pairing_and_with_the_hosts_keys() {
     let lab = Lab::new();
     let phone = Phone::new("Pixel");
@@ -362,7 +332,7 @@ async fn the_owner_answers_devices_in_a_tab() {
     let by = lab.principal(&tab).unwrap();
     let guest = Phone::new("Guest");
     lab.ask(&guest).await;
-    let answer = super::yes(&lab.pending().await[0].pairing_id);
+    let answer = yes(&lab.pending().await[0].pairing_id);
     lab.desk.decide(by.clone(), answer, NewCommand::of(&by, None)).await.unwrap();
     assert!(lab.standing(&guest).is_some());
 }
