@@ -3,8 +3,8 @@
 use lanyard_protocol::Timestamp;
 use lanyard_web_ui::{
     Ago, Button, Card, Choice, ChoiceItem, Code, Countdown, Digits, Empty, Field, Fold, Glyph, Icon,
-    IconButton, KeyValue, Kind, LinkRow, Pill, Problem, Progress, QrCode, Row, Section, Sheet, Sparkline,
-    Switch, TextArea, Tone, VirtualList, Waiting,
+    IconButton, KeyValue, Kind, LinkRow, Long, Pill, Problem, Progress, QrCode, Row, Section, Sheet,
+    Sparkline, Switch, TextArea, Tone, VirtualList, Waiting,
 };
 use leptos::prelude::*;
 
@@ -38,8 +38,8 @@ pub(crate) fn Gallery() -> impl IntoView {
             </Section>
             <Section title="Buttons">
                 <div class="buttons">
-                    <Button kind=Kind::Danger on_press=move || store.warn("It was not done.")>"Deny"</Button>
-                    <Button kind=Kind::Primary busy on_press=move || busy.set(true)>"Approve once"</Button>
+                    <Button kind=Kind::Danger consequential=true on_press=move || store.warn("It was not done.")>"Deny"</Button>
+                    <Button kind=Kind::Primary consequential=true busy on_press=move || busy.set(true)>"Approve once"</Button>
                 </div>
                 <Button on_press=move || sheet.set(true)>"Open a sheet"</Button>
                 <Button disabled=true on_press=|| ()>"Cannot be pressed"</Button>
@@ -106,6 +106,7 @@ fn Fields() -> impl IntoView {
 #[component]
 fn Texts() -> impl IntoView {
     let now = js_sys::Date::now();
+    let whole = RwSignal::new(false);
     let lines = (1..30).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
     view! {
         <Section title="Time">
@@ -118,7 +119,9 @@ fn Texts() -> impl IntoView {
         </Section>
         <Section title="Text">
             <Code text="cargo test -p atlas-client --no-default-features --features a,b,c -- --nocapture a_very_long_name_without_any_space_in_it"/>
-            <Fold text=lines/>
+            <Fold text=lines.clone()/>
+            <Long text=lines label="What it reads" most=20 whole/>
+            <Button on_press=move || whole.set(true)>"Show everything"</Button>
             <KeyValue rows=vec![("Up since".to_owned(), "Mon 08:14 · 9 d".to_owned()), ("Last task".to_owned(), "done, 4 min ago".to_owned())]/>
             <Sparkline points=vec![3.0, 4.0, 2.0, 7.0, 6.0, 9.0, 8.0] label="Tasks of a week"/>
         </Section>

@@ -6,11 +6,13 @@
 mod gallery;
 mod notify;
 mod pages;
+mod panic;
 mod prefs;
 mod route;
 mod shell;
 mod store;
 
 fn main() {
+    panic::show();
     leptos::mount::mount_to_body(shell::App);
 }

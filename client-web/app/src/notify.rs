@@ -113,11 +113,20 @@ const MARKED_ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/20
 
 fn vibrate() {
     let navigator = window().navigator();
-    if has(&navigator, "vibrate") {
+    if has(&navigator, "vibrate") && touched(&navigator) {
         let pattern: js_sys::Array = VIBRATION.iter().map(|ms| JsValue::from(*ms)).collect();
-        // Browsers refuse it before the first tap.
+        // Off where the person switched it off.
         let _ = navigator.vibrate_with_pattern(&pattern);
     }
+}
+
+/// Whether the person has touched the page since it was loaded: before that Chromium refuses to vibrate and writes an error.
+/// Browsers that do not tell are asked all the same.
+fn touched(navigator: &JsValue) -> bool {
+    let activation = js_sys::Reflect::get(navigator, &"userActivation".into()).ok();
+    let active =
+        activation.and_then(|told| js_sys::Reflect::get(&told, &"hasBeenActive".into()).ok()?.as_bool());
+    active.unwrap_or(true)
 }
 
 /// Shows a notification: by the page itself where that is allowed, else (on Android) by the service worker, which leads to

@@ -9,7 +9,7 @@ mod ended;
 mod keys;
 mod page;
 
-use lanyard_web_ui::{Clock, Glyph, Icon, Problem, Toasts, Waiting};
+use lanyard_web_ui::{Clock, Glyph, Icon, Problem, Returns, Toasts, Waiting};
 use leptos::context::Provider;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -57,6 +57,7 @@ impl Wide {
 #[component]
 pub(crate) fn App() -> impl IntoView {
     Clock::provide();
+    Returns::provide();
     let routes = Routes::provide();
     Wide::provide();
     let store = Store::provide();

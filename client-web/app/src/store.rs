@@ -20,7 +20,6 @@ use lanyard_protocol::principal::Scope;
 use lanyard_web_link::{Joining, Link, Profiles, Status};
 use lanyard_web_state::approvals::Approvals;
 use lanyard_web_state::sessions::Sessions;
-use lanyard_web_state::timeline::Timeline;
 use lanyard_web_ui::{Clock, Toast};
 use leptos::leptos_dom::helpers::set_timeout;
 use leptos::prelude::*;
@@ -73,6 +72,8 @@ pub(crate) struct Pairing {
     pub(crate) host_name: String,
     /// What the host called this device.
     pub(crate) device_name: String,
+    /// As which the host lists this device.
+    pub(crate) device_id: String,
     /// How the keys are kept.
     pub(crate) storage: KeyStorage,
 }
@@ -128,8 +129,6 @@ pub(crate) struct Store {
     pub(crate) notes: RwSignal<Vec<Toast>>,
     /// The session that is open, followed by its own subscription.
     pub(crate) open: RwSignal<Option<SessionId>>,
-    /// Its timeline.
-    pub(crate) timeline: RwSignal<Timeline>,
     /// What a new task begins with, handed over by another page: "About the file …: ". Whoever shows the box takes it.
     pub(crate) draft: RwSignal<Option<Draft>>,
     /// What this page looks like here.
@@ -166,7 +165,6 @@ impl Store {
             now_ms: Clock::take().signal(),
             notes: RwSignal::new(Vec::new()),
             open: RwSignal::new(None),
-            timeline: RwSignal::new(Timeline::default()),
             draft: RwSignal::new(None),
             prefs: Prefs::load(),
         };

@@ -55,8 +55,13 @@ self.addEventListener("notificationclick", (event) => {
     const page = open.find((client) => new URL(client.url).origin === self.location.origin);
     const target = new URL(place.startsWith("#/") ? place : "#/approvals", self.location.origin + PAGE).href;
     if (!page) return self.clients.openWindow(target);
-    await page.focus();
-    return page.navigate(target);
+    // Refused for a page that another worker, or none, has loaded, and where the system lets nothing come forward.
+    try {
+      await page.focus();
+      return await page.navigate(target);
+    } catch {
+      return self.clients.openWindow(target);
+    }
   };
   event.waitUntil(lead());
 });

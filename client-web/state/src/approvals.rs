@@ -10,11 +10,13 @@
 mod guard;
 mod ledger;
 mod rights;
+mod shown;
 pub mod words;
 
 pub use guard::{Guard, INERT_MS, KEY_AGAIN_MS, Press};
 pub use ledger::{Approvals, MAX_SETTLED, Ticket, Want};
 pub use rights::{Choice, NotYours, may_answer, remember_choices};
+pub use shown::{SHOWN_LINES, hidden_lines};
 
 use std::sync::Arc;
 

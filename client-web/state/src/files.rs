@@ -1,10 +1,12 @@
 //! Directories and files of the host's workspaces: where one is, what a file is shown as, and how it is fetched.
 
 mod download;
+mod extent;
 mod paths;
 mod view;
 
 pub use download::{Download, DownloadFault, MAX_DOWNLOAD_BYTES, Step};
+pub use extent::{MAX_UNASKED_BYTES, MAX_UNASKED_PIXELS, decodes_unasked, pixels};
 pub use paths::{Crumb, crumbs, is_above, join, name_of, workspace_of};
 pub use view::{Lines, MAX_VIEW_BYTES, Shown, shown_as};
 

@@ -4,6 +4,7 @@ use lanyard_protocol::Timestamp;
 use lanyard_protocol::device::{ConnectionRecord, Device, PendingPairing};
 use lanyard_protocol::health::{HealthReport, HealthStatus, TaskDay};
 use lanyard_protocol::overview::{Asker, GrantOverview, PolicyOverview, Standing};
+use lanyard_protocol::policy::Capability;
 use lanyard_protocol::principal::Scope;
 use lanyard_protocol::session::TaskSummary;
 
@@ -148,6 +149,9 @@ pub fn pairing_lines(pending: &PendingPairing) -> Vec<String> {
         format!("{} · {}", pending.platform, pending.address),
         format!("It asks to {}", lower_first(&words::rights(&pending.requested_scopes))),
     ];
+    if pending.made_by.is_some() {
+        lines.push("It came by a paired device's link, and that device answers too.".to_owned());
+    }
     if pending.known {
         lines.push("It is paired already: approving replaces that pairing.".to_owned());
     }
@@ -157,7 +161,9 @@ pub fn pairing_lines(pending: &PendingPairing) -> Vec<String> {
 /// What the host may do, as three sentences: freely, after asking, never.
 pub fn policy_sentences(policy: &PolicyOverview) -> Vec<(Standing, String)> {
     let named = |standing: Standing| {
-        let actions = policy.grants.iter().filter(|grant| grant.standing == standing);
+        // That it asks its model goes without saying.
+        let told = policy.grants.iter().filter(|grant| grant.capability != Capability::LlmCall);
+        let actions = told.filter(|grant| grant.standing == standing);
         actions.map(|grant| words::action(grant.capability)).collect::<Vec<_>>()
     };
     let mut sentences = Vec::new();

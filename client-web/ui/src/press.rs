@@ -1,7 +1,8 @@
 //! What can be pressed.
 //!
 //! A button that has just appeared does nothing for [`INERT`]: a finger that was on its way to something else presses
-//! nothing it has not seen. While that lasts the button carries `data-fresh`.
+//! nothing it has not seen. While that lasts the button carries `data-fresh`. One of consequence counts as just appeared
+//! whenever somebody comes back to the page, too (see [`crate::returns`]).
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use leptos::leptos_dom::helpers::set_timeout_with_handle;
 use leptos::prelude::*;
 
 use crate::icon::{Glyph, Icon};
+use crate::returns::Returns;
 
 /// Longer than a tap that is under way takes to land, shorter than reading the word on the button.
 const INERT: Duration = Duration::from_millis(400);
@@ -38,8 +40,8 @@ impl Kind {
     }
 }
 
-/// Whether something counts as just appeared. Begins anew whenever `again` changes.
-fn freshness(again: Signal<u64>) -> RwSignal<bool> {
+/// Whether something counts as just appeared. Begins anew whenever `again` changes, and with each of the `returns`.
+fn freshness(again: Signal<u64>, returns: Option<Returns>) -> RwSignal<bool> {
     let fresh = RwSignal::new(true);
     let timer = StoredValue::new_local(None::<leptos::leptos_dom::helpers::TimeoutHandle>);
     let stop = move || {
@@ -49,6 +51,7 @@ fn freshness(again: Signal<u64>) -> RwSignal<bool> {
     };
     Effect::new(move |_| {
         again.track();
+        returns.map(Returns::count);
         stop();
         fresh.set(true);
         let over = set_timeout_with_handle(
@@ -83,6 +86,10 @@ pub fn Button(
     /// It counts as just appeared whenever this changes: for buttons whose meaning changes under the finger.
     #[prop(optional, into)]
     fresh: Signal<u64>,
+    /// What it does is not taken back: it counts as just appeared also when somebody comes back to the page, so that a
+    /// click meant for a window above it presses nothing.
+    #[prop(optional)]
+    consequential: bool,
     /// For screen readers, where the children do not say it.
     #[prop(optional, into)]
     label: MaybeProp<String>,
@@ -92,7 +99,7 @@ pub fn Button(
     /// What it says.
     children: Children,
 ) -> impl IntoView {
-    let fresh = freshness(fresh);
+    let fresh = freshness(fresh, consequential.then(Returns::take));
     let press = move |_| {
         if !fresh.get_untracked() && !busy.get_untracked() && !disabled.get_untracked() {
             on_press.run(());

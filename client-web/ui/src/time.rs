@@ -49,7 +49,7 @@ pub fn Countdown(
     after: MaybeProp<String>,
 ) -> impl IntoView {
     let now = now.unwrap_or_else(|| Clock::take().signal());
-    let left = Signal::derive(move || (until_ms.get() - now.get()).max(0.0));
+    let left = Signal::derive(move || (until_ms.get() - now.get()).clamp(0.0, total_ms.get().max(0.0)));
     let share = move || (left.get() / total_ms.get().max(1.0)).clamp(0.0, 1.0);
     let said = move || words::left(left.get() as u64);
     view! {

@@ -3,6 +3,7 @@
 mod directory;
 mod fetch;
 mod file;
+mod picture;
 
 use std::sync::Arc;
 

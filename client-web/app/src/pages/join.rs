@@ -266,7 +266,7 @@ fn Waits(
                 <p class="soft"><Mono text=short/></p>
             </div>
             <Allowed host=Some(host)/>
-            <p class="soft center">"Show these digits to whoever sits at the host, or compare them with its screen"</p>
+            <p class="soft center">"Show these digits to whoever lets this device in, or compare them with that screen"</p>
             <Digits text=digits/>
             <div class="join-state" role="status">
                 <Dot tone=Tone::Ask/>

@@ -15,7 +15,7 @@ const CHORD: f64 = 1_500.0;
 const ROWS: &str = "a.row, button.row, [data-key-row]";
 
 /// What can be done, for the overlay.
-const HELP: [(&str, &str); 11] = [
+const HELP: [(&str, &str); 13] = [
     ("j, k", "next, previous"),
     ("Enter", "open"),
     ("a", "approve: once chooses, again answers"),
@@ -25,6 +25,8 @@ const HELP: [(&str, &str); 11] = [
     ("g a", "approvals"),
     ("g f", "files"),
     ("g h", "host"),
+    ("g o", "addresses and other hosts"),
+    ("g ,", "settings"),
     ("Esc", "close, leave a field"),
     ("?", "this"),
 ];

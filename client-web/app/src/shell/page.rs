@@ -58,7 +58,7 @@ pub(crate) fn Page(
                 <div class="page-end">{end.run()}</div>
                 {state}
             </div>
-            <div class="page-scroll" data-scroll="" node_ref=scroller>
+            <div class="page-scroll" data-scroll="" tabindex="0" node_ref=scroller>
                 <div class="page-body">{children()}</div>
             </div>
             {foot.run()}

@@ -123,7 +123,6 @@ impl Store {
         self.health.set(None);
         self.sessions.set(Default::default());
         self.approvals.set(Default::default());
-        self.timeline.set(Default::default());
         self.open.set(None);
     }
 
@@ -131,6 +130,7 @@ impl Store {
         self.pairing.set(Some(Pairing {
             host_name: profile.host_name.clone(),
             device_name: profile.device_name.clone(),
+            device_id: profile.keys.public().fingerprint().to_string(),
             storage: profile.storage,
         }));
     }

@@ -42,7 +42,7 @@ impl Guard {
         Self { moved_ms: now_ms, chosen: None, g_ms: None }
     }
 
-    /// The card was moved, or other cards around it were.
+    /// The card was moved, or other cards around it were, or somebody came back to the page.
     pub fn moved(&mut self, now_ms: f64) {
         *self = Self::new(now_ms);
     }

@@ -39,6 +39,7 @@ fn device() -> Device {
         connections: 0,
         page: None,
         temporary: false,
+        made_by: None,
     }
 }
 
@@ -71,6 +72,7 @@ fn policy_is_said_in_three_sentences() {
             grant(Capability::ShellExec, Standing::Asks),
             grant(Capability::GitPush, Standing::Asks),
             grant(Capability::WorkspaceUpload, Standing::Never),
+            grant(Capability::LlmCall, Standing::Free),
         ],
         protected: Vec::new(),
         sandbox_level: SandboxLevel::Full,

@@ -4,7 +4,7 @@
 //! own beginning. Streaming rests on that. So there are no link references, no underlined headings and no lazy quotes.
 
 use super::inline::inlines;
-use super::{Block, Inline, Item};
+use super::{Block, Inline, Item, work};
 use crate::visible::{Marks, block as shown_block, line as shown_line};
 
 /// Columns of a table; more are left as text. Phones show four.
@@ -43,7 +43,9 @@ impl<'a> Lines<'a> {
 
     fn peek(&self) -> Option<&'a str> {
         let rest = self.rest();
-        (!rest.is_empty()).then(|| rest.split('\n').next().unwrap_or_default().trim_end_matches('\r'))
+        let line = rest.split('\n').next()?;
+        work::done(line.len());
+        (!rest.is_empty()).then(|| line.trim_end_matches('\r'))
     }
 
     /// The line after the next one.
@@ -52,7 +54,9 @@ impl<'a> Lines<'a> {
     }
 
     fn advance(&mut self) {
+        let before = self.at;
         self.at += self.rest().find('\n').map_or(self.rest().len(), |at| at + 1);
+        work::done(self.at - before);
     }
 }
 

@@ -4,17 +4,17 @@
 
 use lanyard_protocol::visible::is_invisible;
 
-use super::Inline;
 use super::link::Target;
+use super::{Inline, work};
 
 /// Emphasis within emphasis, links within it; deeper marks are text.
 const MAX_NESTING: usize = 4;
 
 /// Bytes of the text of a link; what is longer was no link.
-const MAX_LABEL_BYTES: usize = 1_000;
+pub(super) const MAX_LABEL_BYTES: usize = 1_000;
 
 /// Bytes in which the end of an address is sought: more than any that is linked.
-const MAX_ADDRESS_BYTES: usize = 2_200;
+pub(super) const MAX_ADDRESS_BYTES: usize = 2_200;
 
 /// The pieces of a paragraph.
 pub(super) fn inlines(text: &str) -> Vec<Inline> {
@@ -38,6 +38,7 @@ fn parse(text: &str, nesting: usize) -> Vec<Inline> {
     let exhausted = [false; PAIRS.len()];
     let mut parser = Parser { text, at: 0, nesting, out: Vec::new(), plain: String::new(), exhausted };
     while let Some(c) = parser.rest().chars().next() {
+        work::done(1);
         if !parser.special(c) {
             parser.plain.push(c);
             parser.at += c.len_utf8();
@@ -109,6 +110,7 @@ impl<'a> Parser<'a> {
 
     fn code(&mut self) -> bool {
         let ticks = self.rest().bytes().take_while(|b| *b == b'`').count();
+        work::done(ticks);
         let body = &self.rest()[ticks..];
         let end = if ticks == 1 && self.exhausted[5] { None } else { closing_ticks(body, ticks) };
         let Some(end) = end else {
@@ -214,7 +216,9 @@ impl<'a> Parser<'a> {
 
 /// Where the first such byte is, sought within a bounded stretch. The bytes sought are ASCII, or begin a character.
 fn first(text: &str, within: usize, found: impl Fn(u8) -> bool) -> Option<usize> {
-    text.bytes().take(within).position(found)
+    let at = text.bytes().take(within).position(found);
+    work::done(at.unwrap_or(within.min(text.len())));
+    at
 }
 
 /// A link within a link is its text.
@@ -230,6 +234,7 @@ fn closing_ticks(body: &str, ticks: usize) -> Option<usize> {
     let mut at = 0;
     while at < bytes.len() {
         let run = bytes[at..].iter().take_while(|b| **b == b'`').count();
+        work::done(run.max(1));
         if run == ticks {
             return Some(at);
         }
@@ -244,6 +249,7 @@ fn closing(body: &str, mark: &str) -> Option<usize> {
     let bytes = body.as_bytes();
     let (mut at, mut before, mut no_more_code) = (0, None, false);
     while let Some(c) = body[at..].chars().next() {
+        work::done(1);
         if c == '\\' {
             let next = body[at + 1..].chars().next().map_or(0, char::len_utf8);
             before = Some('\\');
@@ -252,6 +258,7 @@ fn closing(body: &str, mark: &str) -> Option<usize> {
         }
         if c == '`' && !no_more_code {
             let ticks = bytes[at..].iter().take_while(|b| **b == b'`').count();
+            work::done(ticks);
             before = Some('`');
             match closing_ticks(&body[at + ticks..], ticks) {
                 Some(end) => at += ticks + end + ticks,
@@ -264,6 +271,7 @@ fn closing(body: &str, mark: &str) -> Option<usize> {
         }
         if c == own {
             let run = body[at..].chars().take_while(|next| *next == own).count();
+            work::done(run);
             let after = body[at + run..].chars().next();
             let visible_before = before.is_some_and(|c: char| !c.is_whitespace());
             let in_word = own == '_' && after.is_some_and(char::is_alphanumeric);

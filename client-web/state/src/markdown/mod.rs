@@ -9,6 +9,7 @@ mod inline;
 mod link;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::sync::Arc;
 

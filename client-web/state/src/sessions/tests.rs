@@ -23,7 +23,7 @@ fn row(name: &str, at: i64, state: SessionState) -> SessionSummary {
         session_id: id(name),
         workspace_id: WorkspaceId::new("w").unwrap(),
         workspace_scope: WorkspaceScope::Local,
-        workspace_roots: vec!["/home/ada/code/atlas".into()],
+        workspace_roots: vec!["/srv/ada/code/atlas".into()],
         name: format!("Task of {name}"),
         state,
         last_task: None,
@@ -128,7 +128,7 @@ fn a_fresh_list_forgets_what_is_gone() {
     sessions.page(&page(&list, Some("d")), true);
     assert_eq!(sessions.get(&id("s5")), None);
     assert!(sessions.get(&id("s7")).is_some() && sessions.get(&id("s1")).is_some());
-    assert_eq!(sessions.directories(), ["/home/ada/code/atlas"]);
+    assert_eq!(sessions.directories(), ["/srv/ada/code/atlas"]);
 }
 
 #[test]
@@ -167,9 +167,9 @@ fn what_cannot_be_sent_is_said_before() {
 
 #[test]
 fn examples_fit_the_machine() {
-    let entry = WorkspaceEntry { path: "/home/ada/atlas".into(), name: "atlas".into(), last_used: None };
+    let entry = WorkspaceEntry { path: "/srv/ada/atlas".into(), name: "atlas".into(), last_used: None };
     let [first, ..] = examples(std::slice::from_ref(&entry), false);
-    assert!(first.prompt.contains("atlas") && first.workspace.as_deref() == Some("/home/ada/atlas"));
+    assert!(first.prompt.contains("atlas") && first.workspace.as_deref() == Some("/srv/ada/atlas"));
     assert_eq!(examples(&[], true)[0].prompt, "tour");
     assert_eq!(examples(&[], false)[0].workspace, None);
 }

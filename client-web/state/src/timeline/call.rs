@@ -238,7 +238,8 @@ impl Call {
     }
 
     pub(super) fn tell_requested(&mut self, seq: u64, event: &ToolRequested) {
-        let summary = short(&event.summary, MAX_SUMMARY_CHARS);
+        // The host has marked it already.
+        let summary = cut(&event.summary, MAX_SUMMARY_CHARS, Marks::Written);
         let reads = event.capability == Some(Capability::FileRead);
         let asked = Asked { tool: short(&event.tool_name, 100), summary, risk: event.risk_level, reads };
         self.requested.tell(seq, asked);
@@ -327,8 +328,12 @@ impl Call {
 
 /// One line of foreign text, cut to a number of characters.
 pub(super) fn short(text: &str, most: usize) -> String {
+    cut(text, most, Marks::Missing)
+}
+
+fn cut(text: &str, most: usize, marks: Marks) -> String {
     match text.char_indices().nth(most) {
-        None => line(text, Marks::Missing).into_owned(),
-        Some((cut, _)) => format!("{}…", line(&text[..cut], Marks::Missing)),
+        None => line(text, marks).into_owned(),
+        Some((cut, _)) => format!("{}…", line(&text[..cut], marks)),
     }
 }

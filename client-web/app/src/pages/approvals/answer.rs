@@ -3,7 +3,8 @@
 use lanyard_protocol::approval::Decision;
 use lanyard_protocol::policy::Remember;
 use lanyard_web_state::approvals::words;
-use lanyard_web_state::approvals::{Answering, remember_choices};
+use lanyard_web_state::approvals::{Answering, hidden_lines, remember_choices};
+use lanyard_web_state::words::count;
 use lanyard_web_ui::{Button, Choice, ChoiceItem, Countdown, Kind, Sheet, TextArea};
 use leptos::prelude::*;
 
@@ -65,12 +66,31 @@ fn Open(asking: Asking, moved: Signal<u64>) -> impl IntoView {
     };
     view! {
         <div class="ask-answer">
+            <Hidden asking/>
             {time}
             {move || failed(asking).map(|said| view! { <p class="ask-failed" role="alert">{said}</p> })}
             {buttons}
         </div>
         <RememberSheet asking second/>
         <ReasonSheet asking second/>
+    }
+}
+
+/// What of the question is not on the screen, and the way to see it.
+#[component]
+fn Hidden(asking: Asking) -> impl IntoView {
+    let hidden = asking.request(hidden_lines);
+    move || {
+        (hidden > 0 && !asking.whole.get()).then(|| {
+            let lines = count(hidden as u64, "more line");
+            let said = format!("{lines} {} not shown here.", if hidden == 1 { "is" } else { "are" });
+            view! {
+                <div class="ask-hidden" role="status">
+                    <p>{said}</p>
+                    <Button on_press=move || asking.whole.set(true)>"Show everything"</Button>
+                </div>
+            }
+        })
     }
 }
 
@@ -137,6 +157,7 @@ fn Buttons(asking: Asking, moved: Signal<u64>, second: RwSignal<Second>, late: M
         <div class="buttons" node_ref=asking.buttons>
             <Button
                 kind=Kind::Danger
+                consequential=true
                 busy=sending(Decision::Denied)
                 disabled=shut
                 fresh=moved
@@ -146,6 +167,7 @@ fn Buttons(asking: Asking, moved: Signal<u64>, second: RwSignal<Second>, late: M
             </Button>
             <Button
                 kind=Kind::Primary
+                consequential=true
                 busy=sending(Decision::Approved)
                 disabled=shut
                 fresh=moved
@@ -209,7 +231,7 @@ fn RememberSheet(asking: Asking, second: RwSignal<Second>) -> impl IntoView {
             </p>
             <div class="buttons">
                 <Button on_press=move || second.set(Second::None)>"Go back"</Button>
-                <Button kind=Kind::Primary on_press=approve>"Approve and remember"</Button>
+                <Button kind=Kind::Primary consequential=true on_press=approve>"Approve and remember"</Button>
             </div>
         }
     };
@@ -235,7 +257,7 @@ fn ReasonSheet(asking: Asking, second: RwSignal<Second>) -> impl IntoView {
                 hint="The agent is told and goes on without it. It may try another way, which is asked about again."
             />
             <div class="buttons">
-                <Button kind=Kind::Danger on_press=deny>"Deny"</Button>
+                <Button kind=Kind::Danger consequential=true on_press=deny>"Deny"</Button>
                 <Button on_press=move || second.set(Second::None)>"Go back"</Button>
             </div>
         </Sheet>

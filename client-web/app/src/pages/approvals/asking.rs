@@ -14,6 +14,7 @@ use lanyard_protocol::policy::Remember;
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::approvals::words::{self, Names};
 use lanyard_web_state::approvals::{Answering, Guard, NotYours, Press, may_answer};
+use lanyard_web_ui::Returns;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -44,6 +45,8 @@ pub(super) struct Asking {
     pub(super) policy: RwSignal<Option<PolicyOverview>>,
     /// What a first stroke of a key chose.
     pub(super) chosen: RwSignal<Option<Decision>>,
+    /// Whether everything it hands over is shown, however long.
+    pub(super) whole: RwSignal<bool>,
     /// Where the two buttons are.
     pub(super) buttons: NodeRef<html::Div>,
     guard: StoredValue<Guard>,
@@ -73,11 +76,14 @@ impl Asking {
             names,
             policy: RwSignal::new(None),
             chosen: RwSignal::new(None),
+            whole: RwSignal::new(false),
             buttons: NodeRef::new(),
             guard: StoredValue::new(Guard::new(js_sys::Date::now())),
         };
+        let returns = Returns::take();
         Effect::new(move |_| {
             moved.track();
+            returns.count();
             asking.guard.update_value(|guard| guard.moved(js_sys::Date::now()));
             asking.chosen.set(None);
         });

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use lanyard_protocol::approval::{ApprovalDetail, CommandDetail, FileChangeDetail, HttpDetail};
+use lanyard_web_state::approvals::SHOWN_LINES;
 use lanyard_web_state::approvals::words::{self, Fact, Names};
 use lanyard_web_state::diff;
 use lanyard_web_state::visible::{self, Marks};
 use lanyard_web_state::words::risk;
-use lanyard_web_ui::{Ago, Code, DiffView, Fold, Pill, Tone};
+use lanyard_web_ui::{Ago, Code, DiffView, Long, Pill, Tone};
 use leptos::prelude::*;
 
 use super::asking::{Asking, me};
@@ -54,9 +55,9 @@ pub(super) fn Body(
 /// Exactly what will happen.
 fn what(asking: Asking) -> AnyView {
     asking.request(|request| match &request.detail {
-        ApprovalDetail::Command(command) => command_view(command),
+        ApprovalDetail::Command(command) => command_view(command, asking.whole),
         ApprovalDetail::FileChange(change) => change_view(change),
-        ApprovalDetail::Http(http) => http_view(http),
+        ApprovalDetail::Http(http) => http_view(http, asking.whole),
         ApprovalDetail::Other(other) => {
             let text = visible::block(&other.text, Marks::Written).into_owned();
             view! { <Code text=text/> }.into_any()
@@ -64,7 +65,7 @@ fn what(asking: Asking) -> AnyView {
     })
 }
 
-fn command_view(command: &CommandDetail) -> AnyView {
+fn command_view(command: &CommandDetail, whole: RwSignal<bool>) -> AnyView {
     let shell = command.shell.as_ref().map(|shell| {
         let text = visible::block(shell, Marks::Written).into_owned();
         view! { <pre class="code ask-shell"><code>{text}</code></pre> }
@@ -80,7 +81,7 @@ fn command_view(command: &CommandDetail) -> AnyView {
     let lines = listed.then(|| command.argv.iter().map(|argv| argv_view(argv)).collect_view());
     let stdin = command.stdin.as_ref().map(|stdin| {
         let text = visible::block(stdin, Marks::Written).into_owned();
-        view! { <p class="soft">"It reads:"</p><Fold text=text/> }
+        view! { <p class="soft">"It reads:"</p><Long text label="What it reads" most=SHOWN_LINES whole/> }
     });
     view! {
         <div class="ask-what">
@@ -109,18 +110,21 @@ fn change_view(change: &FileChangeDetail) -> AnyView {
     view! { <DiffView diff=Signal::stored(parsed) label truncated=change.truncated/> }.into_any()
 }
 
-fn http_view(http: &HttpDetail) -> AnyView {
+fn http_view(http: &HttpDetail, whole: RwSignal<bool>) -> AnyView {
     let line = |text: &str| visible::line(text, Marks::Written).into_owned();
     let headers = http.headers.iter().map(|header| line(header)).collect::<Vec<_>>().join("\n");
+    let headers = (!headers.is_empty()).then(|| {
+        view! { <p class="soft">"with these headers:"</p><Long text=headers label="Headers" most=SHOWN_LINES whole/> }
+    });
     let request = format!("{} {}", line(&http.method), line(&http.url));
     let body = http.body.as_ref().map(|body| {
         let text = visible::block(body, Marks::Written).into_owned();
-        view! { <p class="soft">"with this body:"</p><Fold text=text/> }
+        view! { <p class="soft">"with this body:"</p><Long text label="Body" most=SHOWN_LINES whole/> }
     });
     view! {
         <div class="ask-what">
             <pre class="code ask-shell"><code>{request}</code></pre>
-            {(!headers.is_empty()).then(|| view! { <p class="soft">"with these headers:"</p><Fold text=headers/> })}
+            {headers}
             {body}
         </div>
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lanyard_protocol::method::{FileEntry, FileKind, FilePage};
 use lanyard_web_state::files::{can_open, entry_detail, join, shown_name};
-use lanyard_web_state::words::count;
+use lanyard_web_state::words::thousands;
 use lanyard_web_ui::{Empty, Field, Glyph, Row, VirtualList};
 use leptos::prelude::*;
 
@@ -47,8 +47,8 @@ pub(super) fn Directory(page: Arc<FilePage>) -> impl IntoView {
     };
     let cut = page.truncated.then(|| {
         let said = format!(
-            "Only the first {} are shown. A task can look at the others.",
-            count(total as u64, "entry").replace("entrys", "entries")
+            "Only the first {} entries are shown. A task can look at the others.",
+            thousands(total as u64)
         );
         view! { <p class="soft">{said}</p> }
     });

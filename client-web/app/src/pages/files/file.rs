@@ -12,11 +12,12 @@ use lanyard_web_ui::{Button, Card, Kind, Problem, Progress, VirtualList, Waiting
 use leptos::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
-use super::fetch::{self, BlobUrl};
+use super::fetch;
+use super::picture::Picture;
 use crate::route::{Route, Routes};
 use crate::store::{Draft, Store};
 
-/// Largest picture that is shown without being asked for: more than a camera makes.
+/// Largest picture that is shown: more than a camera makes.
 const MAX_IMAGE_BYTES: u64 = 32 << 20;
 
 /// See the module.
@@ -34,7 +35,7 @@ pub(super) fn File(
     let body = match shown {
         Shown::Text => view! { <Text path=path.clone() first/> }.into_any(),
         Shown::Image(kind) if total <= MAX_IMAGE_BYTES => {
-            view! { <Picture path=path.clone() kind/> }.into_any()
+            view! { <Picture path=path.clone() kind first/> }.into_any()
         }
         Shown::Image(_) | Shown::Data => view! {
             <Card>
@@ -257,33 +258,5 @@ fn Numbered(lines: Arc<Lines>, wrap: RwSignal<bool>) -> impl IntoView {
                 </div>
             </div>
         </div>
-    }
-}
-
-/// A picture, fetched whole.
-#[component]
-fn Picture(path: String, kind: &'static str) -> impl IntoView {
-    let store = Store::take();
-    let name = shown_name(name_of(&path));
-    let picture = RwSignal::new_local(None::<Result<BlobUrl, String>>);
-    let gone = RwSignal::new(false);
-    spawn_local(async move {
-        let progress = |_: &Download| gone.try_get_untracked().is_some();
-        let fetched = match fetch::whole(store, &path, kind, progress).await {
-            Ok(blob) => BlobUrl::new(&blob).ok_or_else(|| "The browser could not show it.".to_owned()),
-            Err(error) => Err(error.words().unwrap_or_default()),
-        };
-        let _ = picture.try_set(Some(fetched));
-    });
-    move || {
-        picture.with(|picture| match picture {
-            None => view! { <Waiting what="Fetching the picture"/> }.into_any(),
-            Some(Ok(url)) => {
-                view! { <img class="picture" src=url.as_str().to_owned() alt=name.clone()/> }.into_any()
-            }
-            Some(Err(said)) => {
-                view! { <Problem title="The picture could not be fetched" meaning=said.clone()/> }.into_any()
-            }
-        })
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn Devices() -> impl IntoView {
         }
         .into_any(),
         Some(Ok(devices)) => view! {
-            {devices.into_iter().map(|device| view! { <DeviceRow device chosen/> }).collect_view()}
+            {rows(devices, chosen)}
             <LinkRow title="Pair a device" href=Route::Pairings.href()/>
             <Connections/>
         }
@@ -67,26 +67,48 @@ pub(crate) fn Devices() -> impl IntoView {
 /// What only a device with more rights may do.
 #[component]
 pub(super) fn NotAllowed(
-    /// What the host said.
-    failed: Failed,
+    /// What the host said, where it was asked.
+    #[prop(optional)]
+    failed: Option<Failed>,
     /// What was to be done.
     what: &'static str,
 ) -> impl IntoView {
     let meaning = format!(
         "This device may not {what}. Use the host's own page (run lanyard open there), or a device that may manage it."
     );
-    view! { <Problem title="This device may not do that" meaning code=failed.code_text() waits=true/> }
+    view! { <Problem title="This device may not do that" meaning code=failed.and_then(|failed| failed.code_text()) waits=true/> }
+}
+
+fn rows(devices: Vec<Device>, chosen: RwSignal<Option<Device>>) -> impl IntoView {
+    let let_in_by = |device: &Device| {
+        let maker = device.made_by.as_ref()?;
+        let name = devices.iter().find(|other| other.device_id == *maker).map(|other| other.name.clone());
+        Some(name.unwrap_or_else(|| maker.to_string()))
+    };
+    let row = |device: &Device| {
+        let (device, maker) = (device.clone(), let_in_by(device));
+        view! { <DeviceRow device maker chosen/> }
+    };
+    devices.iter().map(row).collect_view()
 }
 
 #[component]
-fn DeviceRow(device: Device, chosen: RwSignal<Option<Device>>) -> impl IntoView {
+fn DeviceRow(
+    device: Device,
+    /// The name of the device by whose link it came.
+    maker: Option<String>,
+    chosen: RwSignal<Option<Device>>,
+) -> impl IntoView {
     let store = Store::take();
     let clock = Clock::take();
     let (line, id) = (device.clone(), device.device_id.clone());
-    let detail = Signal::derive(move || Some(host::device_line(&line, clock.now(), clock.zone())));
+    let by = maker.map(|name| format!(" · let in by {name}")).unwrap_or_default();
+    let detail =
+        Signal::derive(move || Some(host::device_line(&line, clock.now(), clock.zone()) + by.as_str()));
+    // Not by the principal: a tab of the owner acts as the owner.
     let this = move || {
-        let me = store.me.get()?;
-        (me.principal.id.as_str() == id.as_str()).then(|| view! { <Pill tone=Tone::Run>"this one"</Pill> })
+        let own = store.pairing.with(|own| own.as_ref().is_some_and(|own| own.device_id == id.as_str()));
+        own.then(|| view! { <Pill tone=Tone::Run>"this one"</Pill> })
     };
     let careful = !host::device_cautions(&device).is_empty();
     let name = device.name.clone();

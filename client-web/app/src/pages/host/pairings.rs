@@ -39,7 +39,6 @@ pub(crate) fn Pairings() -> impl IntoView {
     let shown = move || {
         match found.get() {
         None => view! { <Waiting what="Asking the host"/> }.into_any(),
-        Some(Err(failed)) if !store.holds(Scope::Admin) => view! { <NotAllowed failed what="pair devices"/> }.into_any(),
         Some(Err(failed)) => view! {
             <Problem title="It could not be seen who asks" meaning=failed.said.clone() code=failed.code_text()/>
         }
@@ -61,12 +60,18 @@ pub(crate) fn Pairings() -> impl IntoView {
 /// On a device that may answer, but is not at the machine.
 #[component]
 fn Elsewhere(alone: bool) -> impl IntoView {
+    let store = Store::take();
+    let admin = store.holds(Scope::Admin);
     alone.then(|| {
+        if !admin {
+            return view! { <NotAllowed what="pair devices"/> }.into_any();
+        }
         view! {
             <Card><Empty title="No device asks">
                 <p>"The code and the QR code are shown on the machine itself: run lanyard pair there, or lanyard open."</p>
             </Empty></Card>
         }
+        .into_any()
     })
 }
 
@@ -136,7 +141,11 @@ fn Open(window: PairingWindow) -> impl IntoView {
         view! {
             <div class="stack pair-window">
                 {warning.clone()}
-                <p>"Scan this with the phone's camera. Its browser warns once about this host's certificate: that is expected."</p>
+                <p>
+                    "Scan this with the phone's camera. Its browser warns once about this host's certificate: that is expected. \
+                    Where somebody else may control the network, compare its fingerprint with the one on the "
+                    <a href=Route::Health.href()>"health page"</a> " first."
+                </p>
                 <QrCode text=shown label="QR code of the pairing link"/>
                 {switch}
                 {code.clone()}
@@ -216,8 +225,16 @@ fn Asks(asking: PendingPairing) -> impl IntoView {
                 {other_error}
                 <Grants scopes/>
                 <div class="buttons">
-                    <Button kind=Kind::Danger busy on_press=move || answer.run(Decision::Denied)>"Deny"</Button>
-                    <Button kind=Kind::Primary busy disabled=short on_press=move || answer.run(Decision::Approved)>"Approve"</Button>
+                    <Button kind=Kind::Danger consequential=true busy on_press=move || answer.run(Decision::Denied)>"Deny"</Button>
+                    <Button
+                        kind=Kind::Primary
+                        consequential=true
+                        busy
+                        disabled=short
+                        on_press=move || answer.run(Decision::Approved)
+                    >
+                        "Approve"
+                    </Button>
                 </div>
             </div>
         </Card>

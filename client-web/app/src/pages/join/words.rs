@@ -57,7 +57,8 @@ fn aborted(abort: Abort) -> Said {
         ),
         Abort::NotOpen => said(
             "The host does not expect a device",
-            "Run “lanyard pair” on it, or open pairing on its own page, and use the code it shows.",
+            "A code or a link works once, and not for long. Run “lanyard pair” on the host, or open its own page with \
+             “lanyard open”, and use what it shows then.",
         ),
         Abort::Expired => said("The code or link has run out", NEW),
         Abort::Used => said("The code or link was used already", NEW),

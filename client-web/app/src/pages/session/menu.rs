@@ -1,6 +1,6 @@
 //! What else can be done with a session: look at its changes, end it, delete it. Both ends ask once more.
 
-use lanyard_protocol::method::{DeleteSession, EndSession};
+use lanyard_protocol::method::{CancelTask, DeleteSession, EndSession};
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::timeline::Activity;
 use lanyard_web_ui::{Button, Glyph, Kind, Row, Sheet};
@@ -54,6 +54,18 @@ fn Things(open: RwSignal<bool>, changes: RwSignal<Option<Shown>>, sure: RwSignal
         };
         view! { <Row title="Changes of the last task" detail="Every file, before and after" icon=Glyph::Files on_press=Callback::new(move |()| press())/> }
     });
+    // Also here: while something is asked, the question lies over the button below the timeline.
+    let busy = RwSignal::new(false);
+    let cancel = move || {
+        let task = feed.course.with(|course| course.task().cloned()).filter(|_| may());
+        task.map(|task| {
+            let press = move || {
+                let call = CancelTask { session_id: feed.id(), task_id: task.clone(), command_id: None };
+                store.tell(busy, call, move |_| open.set(false));
+            };
+            view! { <Row title="Cancel the task" detail="What it has changed stays, and the next one can be given" icon=Glyph::Stop on_press=Callback::new(move |()| press())/> }
+        })
+    };
     let over = move || feed.activity.get() == Activity::Over;
     let end = move || {
         (may() && !over()).then(|| {
@@ -68,7 +80,7 @@ fn Things(open: RwSignal<bool>, changes: RwSignal<Option<Shown>>, sure: RwSignal
     let only_looks = move || {
         (!may()).then(|| view! { <p class="soft">"This device may look at sessions, not change them."</p> })
     };
-    view! { <div class="stack">{look}{end}{delete}{only_looks}</div> }
+    view! { <div class="stack">{cancel}{look}{end}{delete}{only_looks}</div> }
 }
 
 #[component]

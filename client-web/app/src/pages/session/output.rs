@@ -265,7 +265,9 @@ fn Whole(#[prop(into)] entry: Signal<Option<Arc<Entry>>>) -> impl IntoView {
         Stage::TooLong(total) => {
             let where_else = fetch.source.with_value(|source| match source {
                 Source::Artifact(id) => format!("lanyard artifact {id}"),
-                Source::Here(_) | Source::Log(_) => "lanyard watch".to_owned(),
+                Source::Here(_) | Source::Log(_) => {
+                    format!("lanyard sessions show {} --events", fetch.feed.id())
+                }
             });
             view! {
                 <p class="soft">

@@ -41,6 +41,6 @@ fn Meaning() -> impl IntoView {
             Questions that must be answered at the machine itself cannot be answered from here."
         </p>
         <p>"To change that, run this on the host. It makes a certificate and shows how this device learns to trust it:"</p>
-        <Code text="lanyard trust"/>
+        <Code text="lanyard trust enable"/>
     }
 }
