@@ -35,6 +35,8 @@ const LONG: Duration = Duration::from_secs(240);
 pub struct Machine {
     dir: TempDir,
     name: String,
+    /// Where tasks work, below `dir`.
+    works_in: PathBuf,
     /// What puts a program onto the machine.
     onto: Vec<OsString>,
     env: Vec<(String, String)>,
@@ -72,7 +74,8 @@ impl Machine {
         std::fs::create_dir(dir.path().join("work"))?;
         std::fs::create_dir(dir.path().join("run"))?;
         let name = name.to_owned();
-        let machine = Self { dir, name, onto, env: Vec::new(), model: None, host: None };
+        let machine =
+            Self { dir, name, works_in: "work".into(), onto, env: Vec::new(), model: None, host: None };
         machine.prepare_state()?;
         Ok(machine)
     }
@@ -111,7 +114,17 @@ impl Machine {
 
     /// The directory tasks work in and commands are typed in.
     pub fn workspace(&self) -> PathBuf {
-        self.dir.path().join("work")
+        self.dir.path().join(&self.works_in)
+    }
+
+    /// Tasks work in another directory, which is made: for pictures with names that tell something.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn works_in(&mut self, directory: &str) -> Result<()> {
+        std::fs::create_dir_all(self.dir.path().join(directory))?;
+        self.works_in = directory.into();
+        Ok(())
     }
 
     /// Makes an empty file in the workspace.
@@ -291,7 +304,7 @@ impl Machine {
 
 /// An address of the loopback network that no other machine of any test has, so that a host that was killed finds its
 /// port free: 127.0.0.0/8 is large.
-fn own_loopback() -> String {
+pub fn own_loopback() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

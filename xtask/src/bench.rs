@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds everything the benchmarks measure in release mode, then runs them.
 
-use crate::{needs, process};
+use crate::{needs, page, process};
 use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
@@ -18,7 +18,14 @@ pub(crate) struct Options {
 /// If the build fails or a benchmark does.
 pub(crate) fn run(options: &Options) -> Result<()> {
     println!("bench: building in release mode; the first time takes minutes, later ones seconds");
-    needs::satisfy(needs::Purpose::Build)?;
+    // Every other section is content with what a build needs; this one has a browser.
+    let browser = options.rest.iter().all(|word| word.to_str().is_some_and(|word| word.starts_with("--")))
+        || options.rest.iter().any(|word| word == "page");
+    needs::satisfy(if browser { needs::Purpose::Test } else { needs::Purpose::Build })?;
+    if browser {
+        // The host embeds it.
+        page::ensure(page::Flavour::Release)?;
+    }
     // The benchmarks start the real host, so its binary is built with them and never measured stale.
     process::run(process::cargo().args([
         "build",

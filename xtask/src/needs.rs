@@ -127,6 +127,12 @@ const NEEDS: &[Need] = &[
         why: "ends TLS between the browser and the host in one of the tests",
         from: Purpose::Test,
     },
+    Need {
+        probe: Probe::Program("openssl"),
+        apt: "openssl",
+        why: "makes the certificate of that nginx",
+        from: Purpose::Test,
+    },
     Need { probe: Probe::Program("c++"), apt: "g++", why: "compiles libFuzzer", from: Purpose::Fuzz },
     wasm("rustc-web", "/var/lib/dpkg/info/rustc-web.list", "compiles for wasm"),
     wasm("cargo-web", "/var/lib/dpkg/info/cargo-web.list", "the cargo that fits it"),

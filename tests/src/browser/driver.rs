@@ -68,7 +68,10 @@ impl Browser {
     /// # Errors
     /// It is not installed (`cargo xtask test` installs it), or does not start.
     pub async fn start() -> Result<Self> {
+        let profiles = tempfile::Builder::new().prefix("lanyard-browser-").tempdir()?;
         let mut command = Command::new("chromedriver");
+        // What killed browsers leave behind goes with their profiles.
+        command.env("TMPDIR", profiles.path());
         command.args(["--port=0"]).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(Stdio::null()).kill_on_drop(true).process_group(0);
         let mut driver =
@@ -86,7 +89,6 @@ impl Browser {
         let port = port.await.context("chromedriver does not say where it listens")??;
         // Reads on, so that it never waits for a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let profiles = tempfile::Builder::new().prefix("lanyard-browser-").tempdir()?;
         Ok(Self { driver, address: format!("http://127.0.0.1:{port}"), profiles, pages: 0.into() })
     }
 
@@ -140,7 +142,10 @@ impl Browser {
             .connect(&self.address)
             .await
             .context("Chromium does not start")?;
-        Page::new(client, device)
+        let page = Page::new(client, device)?;
+        // As a window that somebody works in: without a screen there is no focus before the first click.
+        page.in_use(true).await?;
+        Ok(page)
     }
 }
 

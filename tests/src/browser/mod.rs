@@ -6,7 +6,11 @@
 mod accessible;
 mod driver;
 mod page;
+mod proxy;
+mod situation;
 
 pub use accessible::Finding;
 pub use driver::{Browser, Device};
-pub use page::{Network, Page};
+pub use page::Page;
+pub use proxy::{Proxy, Refuses};
+pub use situation::Network;

@@ -21,22 +21,6 @@ const ANSWER: Duration = Duration::from_secs(90);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What the browser's network is like.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Network {
-    /// As it is.
-    Plain,
-    /// Every request fails, open connections included.
-    Offline,
-    /// Milliseconds of delay, and bytes a second.
-    Slow {
-        /// Round trip, ms.
-        latency: u32,
-        /// Bytes a second, each way.
-        rate: u32,
-    },
-}
-
 /// See the module. The browser ends with [`Page::close`], or with its [`Browser`](super::Browser).
 #[derive(Debug)]
 pub struct Page {
@@ -100,7 +84,6 @@ impl Page {
     /// # Errors
     /// Chromium refuses it.
     pub async fn devtools(&self, command: &str, params: Value) -> Result<Value> {
-        trace(&format!("devtools {command} {params}"));
         let body = json!({ "cmd": command, "params": params });
         let done = self.client.issue_cmd(Extension { path: "goog/cdp/execute", body });
         let done = tokio::time::timeout(ANSWER, done).await;
@@ -129,7 +112,6 @@ impl Page {
     /// # Errors
     /// It is not seen.
     pub async fn sees_within(&self, text: &str, patience: Duration) -> Result<()> {
-        trace(&format!("sees {text}"));
         let seen = self.until(patience, async || Ok(squeezed(&self.text().await?).contains(text))).await?;
         ensure!(seen, "{text:?} is not seen; the page says:\n{}", self.text().await?);
         Ok(())
@@ -198,7 +180,8 @@ impl Page {
     async fn visible(&self, path: &str) -> Result<Element> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            for element in self.client.find_all(Locator::XPath(path)).await? {
+            let path = format!("{}{path}", self.in_front().await?);
+            for element in self.client.find_all(Locator::XPath(&path)).await? {
                 // Gone between finding and looking is as good as not there.
                 if element.is_displayed().await.unwrap_or(false) {
                     return Ok(element);
@@ -217,7 +200,6 @@ impl Page {
     /// # Errors
     /// It cannot be pressed.
     pub async fn press(&self, name: &str) -> Result<()> {
-        trace(&format!("press {name}"));
         let deadline = Instant::now() + PATIENCE;
         loop {
             let button = self.button(name).await?;
@@ -245,44 +227,32 @@ impl Page {
         Ok(field.send_keys(text).await?)
     }
 
-    /// The network of the browser.
+    /// Presses what can be pressed and has this among its words: a row of a list.
     ///
     /// # Errors
-    /// Chromium refuses.
-    pub async fn network(&self, network: Network) -> Result<()> {
-        let (offline, latency, rate) = match network {
-            Network::Plain => (false, 0, -1),
-            Network::Offline => (true, 0, -1),
-            Network::Slow { latency, rate } => (false, latency, i64::from(rate)),
-        };
-        self.devtools("Network.enable", json!({})).await?;
-        let conditions = json!({ "offline": offline, "latency": latency, "downloadThroughput": rate, "uploadThroughput": rate });
-        self.devtools("Network.emulateNetworkConditions", conditions).await?;
-        Ok(())
+    /// There is none.
+    pub async fn press_row(&self, words: &str) -> Result<()> {
+        let path = format!(
+            "//*[self::button or self::a or self::label][contains(normalize-space(), {})]",
+            quoted(words)
+        );
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let row = self.visible(&path).await?;
+            match row.click().await {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(error).with_context(|| format!("{words:?} cannot be pressed"));
+                }
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
-    /// Freezes the tab as a phone does that is locked, or lets it go on.
-    ///
-    /// # Errors
-    /// Chromium refuses.
-    pub async fn frozen(&self, frozen: bool) -> Result<()> {
-        let state = if frozen { "frozen" } else { "active" };
-        self.devtools("Page.setWebLifecycleState", json!({ "state": state })).await?;
-        Ok(())
-    }
-
-    /// Light or dark, as the system says.
-    ///
-    /// # Errors
-    /// Chromium refuses.
-    pub async fn dark(&self, dark: bool) -> Result<()> {
-        let value = if dark { "dark" } else { "light" };
-        let media = json!({ "features": [
-            { "name": "prefers-color-scheme", "value": value },
-            { "name": "prefers-reduced-motion", "value": "reduce" },
-        ] });
-        self.devtools("Emulation.setEmulatedMedia", media).await?;
-        Ok(())
+    /// Where things can be reached: in the dialog before the page, where there is one.
+    async fn in_front(&self) -> Result<&'static str> {
+        let modal = self.eval("return !!document.querySelector('dialog[open]')").await?;
+        Ok(if modal == Value::Bool(true) { "//dialog[@open]" } else { "" })
     }
 
     /// A picture of what is seen.
@@ -355,11 +325,4 @@ fn squeezed(text: &str) -> String {
 /// A text as XPath writes it.
 fn quoted(text: &str) -> String {
     if text.contains('\'') { format!("\"{text}\"") } else { format!("'{text}'") }
-}
-
-fn trace(what: &str) {
-    if std::env::var_os("LANYARD_TRACE").is_some() {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        eprintln!("{:.2} {what}", since.as_secs_f64() % 1000.0);
-    }
 }

@@ -103,7 +103,7 @@ pub fn script(request: &Recorded) -> Turn {
         "ask" => ask(name, results),
         "quote" => quote(name, request),
         "twice" => match results {
-            0 | 1 => call("RunCommand", json!({"argv": ["touch", format!("twice-{name}")]})),
+            0 | 1 => call("RunCommand", json!({"argv": ["echo", format!("twice-{name}")]})),
             _ => say("done twice"),
         },
         "tell" => tell(name),
@@ -144,7 +144,7 @@ fn ask(name: &str, results: usize) -> Turn {
 
 fn quote(name: &str, request: &Recorded) -> Turn {
     match request.tool_results().last() {
-        None => call("RunCommand", json!({"argv": ["printf", "%s\n", "two words", "it's", "", name]})),
+        None => call("RunCommand", json!({"argv": ["printf", "[%s]", "two words", "it's", "", name]})),
         Some(told) => say(&format!("I was told: {told}")),
     }
 }
@@ -181,8 +181,8 @@ fn injure(name: &str, results: usize) -> Turn {
         0 => call("ReadFile", json!({"path": name})),
         1 => call("WriteFile", json!({"path": "<img src=x onerror=alert('path')>.txt", "content": HOSTILE})),
         2 => {
-            let word = "\u{1b}[2Jclean\u{202e}txt.exe <script>alert('argv')</script>";
-            call("RunCommand", json!({"argv": ["printf", "%s\n", word]}))
+            let word = "\u{1b}[2Jclean\u{202e}txt.exe <script>alert(argv)</script>";
+            call("RunCommand", json!({"argv": ["printf", "%s", word]}))
         }
         _ => say(HOSTILE),
     }

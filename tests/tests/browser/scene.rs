@@ -1,6 +1,6 @@
 //! A host with a scripted model, and phones that are paired with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lanyard_protocol::event::{EventBody, SessionEvent};
@@ -14,6 +14,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The model of the tests.
 const MODEL: &str = env!("CARGO_BIN_EXE_lanyard-model");
+
+/// How long something may take that the limit only keeps from hanging; a host keeps a closed tab in mind for a minute.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Scenes at once: each has up to three browsers, and a machine with two cores is to be quick with all of them.
 const SCENES: usize = 3;
@@ -80,13 +83,16 @@ impl Scene {
         Ok(listed["devices"].as_array().with_context(|| listed.to_string())?.clone())
     }
 
-    /// The one question that waits, as the host lists it.
-    pub(crate) async fn question(&self) -> Result<Value> {
+    /// The questions that wait, as the host lists them.
+    pub(crate) async fn questions(&self) -> Result<Vec<Value>> {
         let listed = self.host.asks(&["approvals"]).await?;
-        let waiting = listed["approvals"].as_array().with_context(|| listed.to_string())?;
-        ensure!(waiting.len() == 1, "{listed}");
-        Ok(waiting[0].clone())
+        Ok(listed["approvals"].as_array().with_context(|| listed.to_string())?.clone())
     }
+}
+
+/// A turn for a scene of another kind.
+pub(crate) async fn turn() -> Result<SemaphorePermit<'static>> {
+    Ok(TURNS.acquire().await?)
 }
 
 /// Scans the QR code with a new phone and lets it in with one tap at the host.
@@ -106,6 +112,16 @@ pub(crate) async fn let_in(page: &Page, host: &Machine, window: &mut Window) -> 
     let decided = host.approves(&question, &digits).await?;
     ensure!(decided["end"] == "approved", "{decided}");
     page.field("Give this machine a task").await?;
+    Ok(())
+}
+
+/// Waits for something that is not on a page.
+pub(crate) async fn until(what: &str, look: impl AsyncFn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !look().await? {
+        ensure!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 
@@ -134,10 +150,15 @@ pub(crate) async fn choose(page: &Page, name: &str) -> Result<()> {
     page.comes_true(&script).await.with_context(|| format!("nothing is called {name}"))
 }
 
+/// Opens what can be chosen for the next task.
+pub(crate) async fn options(page: &Page) -> Result<()> {
+    page.comes_true("document.querySelector('.composer-options').click(); return !!document.querySelector('dialog[open]')").await?;
+    page.sees("How it runs").await
+}
+
 /// Gives a task in the host's workspace, as a person does.
 pub(crate) async fn give(page: &Page, prompt: &str) -> Result<()> {
-    page.press("no directory").await?;
-    page.sees("How it runs").await?;
+    options(page).await?;
     choose(page, "/work").await?;
     page.press("Close").await?;
     page.types("Give this machine a task", prompt).await?;

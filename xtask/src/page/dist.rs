@@ -7,17 +7,28 @@
 //! `index.html`, `boot.js` and `sw.js` name the others by `{{CSS}}`, `{{BOOT}}`, `{{JS}}`, `{{WASM}}`.
 
 use super::script::Script;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the page goes, from the workspace's root.
 pub(super) const DIST: &str = "client-web/dist";
 
 /// Style sheets, in this order; within a folder by name.
 const STYLES: &[&str] = &["client-web/ui/css", "client-web/app/css"];
+
+/// How the names begin of folders that are not complete yet, in the one that the page's is in. The number of the process
+/// follows: two builds at once do not meet.
+pub(super) const PARTIAL: &str = "dist.partial";
+
+/// Age from which on such a folder is what a build left that was ended: packaging takes seconds.
+const STALE: Duration = Duration::from_secs(60 * 60);
+
+/// Attempts to put a page in place while others do the same; each is over in a moment.
+const ATTEMPTS: u32 = 8;
 
 /// How the names of a page for a release begin; another's begin otherwise, so that it is never taken for one.
 pub(super) const RELEASE: &str = "page";
@@ -43,25 +54,57 @@ impl Sizes {
 /// Replaces the folder by a fresh one, in one step. `small`: compress as well as can be.
 pub(super) fn write(root: &Path, script: Script, small: bool) -> Result<Sizes> {
     let dist = root.join(DIST);
-    let partial = root.join(format!("{DIST}.partial"));
+    let partial = dist.with_file_name(format!("{PARTIAL}-{}", std::process::id()));
+    clear_stale(&dist)?;
     clear(&partial)?;
     std::fs::create_dir_all(partial.join("assets"))
         .with_context(|| format!("{} could not be created", partial.display()))?;
     let stem = if small { RELEASE } else { "dev" };
     let mut folder =
         Folder { path: partial.clone(), small, stem, sizes: Sizes::default(), names: Vec::new() };
-    folder.assets(root, script)?;
-    folder.statics(&root.join(STATIC))?;
-    let sizes = folder.sizes;
-    clear(&dist)?;
-    std::fs::rename(&partial, &dist)
-        .with_context(|| format!("{} could not be put in place", dist.display()))?;
-    Ok(sizes)
+    let written = folder.assets(root, script).and_then(|()| folder.statics(&root.join(STATIC)));
+    if let Err(error) = written.and_then(|()| put_in_place(&partial, &dist)) {
+        // What is wrong is said by the first error.
+        let _ = clear(&partial);
+        return Err(error);
+    }
+    Ok(folder.sizes)
+}
+
+/// Last come, last served: of two builds at once the page of the slower one stays.
+fn put_in_place(partial: &Path, dist: &Path) -> Result<()> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        clear(dist)?;
+        match std::fs::rename(partial, dist) {
+            Ok(()) => return Ok(()),
+            // Another build's was put there since.
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => last = Some(error),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} could not be put in place", dist.display()));
+            }
+        }
+    }
+    let last = last.map_or_else(|| anyhow!("it was not tried"), Into::into);
+    Err(last.context(format!("{} is being replaced by others all the time", dist.display())))
+}
+
+/// Removes what builds have left that were ended.
+fn clear_stale(dist: &Path) -> Result<()> {
+    let Some(Ok(beside)) = dist.parent().map(std::fs::read_dir) else { return Ok(()) };
+    for entry in beside.filter_map(Result::ok) {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|since| since.elapsed());
+        let is_stale = matches!(age, Ok(Ok(age)) if age >= STALE);
+        if is_stale && entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            clear(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn clear(dir: &Path) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} could not be removed", dir.display()))
         }
         _ => Ok(()),
@@ -256,10 +299,22 @@ mod tests {
         let before = index;
         write(root.path(), script(), true).unwrap();
         assert_eq!(std::fs::read_to_string(dist.join("index.html")).unwrap(), before);
+        // What a build left that was ended goes; what another is at stays.
+        let beside = |name: &str| root.path().join("client-web").join(name);
+        let (left, other) = (beside("dist.partial-1"), beside("dist.partial-2"));
+        for folder in [&left, &other] {
+            std::fs::create_dir_all(folder.join("assets")).unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - 2 * super::STALE;
+        std::fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+        write(root.path(), script(), true).unwrap();
+        assert!(!left.exists() && other.exists());
         // A static file that names what is not there is an error, and leaves the last page in place.
         put("app/static/index.html", "{{NOTHING}}");
         let error = write(root.path(), script(), true).unwrap_err();
         assert!(error.to_string().contains("{{NOTHING}}"), "{error}");
         assert_eq!(std::fs::read_to_string(dist.join("index.html")).unwrap(), before);
+        let own = beside(&format!("dist.partial-{}", std::process::id()));
+        assert!(!own.exists(), "it is not left for the next hour");
     }
 }

@@ -1,7 +1,7 @@
 //! What the page is made of, when that last changed, and building again when it does.
 
 use super::Flavour;
-use super::dist::RELEASE;
+use super::dist::{PARTIAL, RELEASE};
 use crate::process;
 use anyhow::Result;
 use std::path::Path;
@@ -12,7 +12,7 @@ const SOURCES: &[&str] =
     &["client-web", "protocol", "pairing", "client", "xtask/src/page", "Cargo.lock", "Cargo.toml"];
 
 /// Folders that are looked past: what is built, and what only tests see.
-const NOT_SOURCES: &[&str] = &["dist", "dist.partial", "target", "tests"];
+const NOT_SOURCES: &[&str] = &["dist", "target", "tests"];
 
 /// How often is looked. A person does not notice half a second beside the seconds a build takes.
 const LOOK: Duration = Duration::from_millis(500);
@@ -58,7 +58,10 @@ fn changed(path: &Path) -> Option<SystemTime> {
         return own;
     }
     let below = std::fs::read_dir(path).ok()?.filter_map(Result::ok);
-    let below = below.filter(|entry| !NOT_SOURCES.iter().any(|name| entry.file_name() == *name));
+    let below = below.filter(|entry| {
+        let name = entry.file_name();
+        !NOT_SOURCES.iter().any(|not| name == *not) && !name.to_string_lossy().starts_with(PARTIAL)
+    });
     // A folder's own time changes with every build beside it: its files count.
     below.filter_map(|entry| changed(&entry.path())).max()
 }

@@ -1,15 +1,16 @@
 //! Measures what the developers' page has budgets for, with real hosts: start, memory, the cost of a step against the
-//! floor of the same machine in the same minute, decisions, fan-out, requests, tokens, the network side.
+//! floor of the same machine in the same minute, decisions, fan-out, requests, tokens, the network side, the page.
 //!
 //! Prints a table, or JSON with `--json`. Asserts nothing about time: a busy machine is not a defect. Names given as
-//! arguments pick sections: `start memory step policy fanout requests tokens network`. With `--pairings-under-loss SOCKET
-//! ADDRESS[,ADDRESS…] COUNT` it pairs devices with a host that runs already, from wherever it is started itself: in a
+//! arguments pick sections: `start memory step policy fanout requests tokens network page`. With `--pairings-under-loss
+//! SOCKET ADDRESS[,ADDRESS…] COUNT` it pairs devices with a host that runs already, from wherever it is started itself: in a
 //! network namespace behind a bad link.
 
 mod fanout;
 mod floor;
 mod memory;
 mod network;
+mod page;
 mod policy;
 mod provider;
 mod requests;
@@ -23,7 +24,8 @@ use network::pairings::Elsewhere;
 use table::Table;
 
 /// The sections, in the order they are run.
-const SECTIONS: &[&str] = &["start", "memory", "step", "policy", "fanout", "requests", "tokens", "network"];
+const SECTIONS: &[&str] =
+    &["start", "memory", "step", "policy", "fanout", "requests", "tokens", "network", "page"];
 
 fn main() -> Result<()> {
     let mut json = false;
@@ -65,7 +67,8 @@ async fn measure(wanted: &[String]) -> Result<Table> {
             "fanout" => fanout::measure(&mut table).await?,
             "requests" => requests::measure(&mut table).await?,
             "tokens" => tokens::measure(&mut table).await?,
-            _ => network::measure(&mut table).await?,
+            "network" => network::measure(&mut table).await?,
+            _ => page::measure(&mut table).await?,
         }
     }
     Ok(table)

@@ -118,7 +118,14 @@ impl Table {
         self.row(name, unit, &Samples(vec![value]), None);
     }
 
-    fn set_against(&mut self, ratio: f64, of: &str) {
+    /// Adds a size, in bytes; compared with the most it should be, in KiB, where there is such a promise.
+    pub(crate) fn size(&mut self, name: &str, bytes: u64, limit: Option<f64>) {
+        let limit = limit.map(|limit| (limit, "absolute".to_owned()));
+        self.row(name, "KiB", &Samples(vec![bytes as f64 / 1024.0]), limit);
+    }
+
+    /// Says of the row added last how it compares with another of the same run.
+    pub(crate) fn set_against(&mut self, ratio: f64, of: &str) {
         if let Some(row) = self.rows.last_mut() {
             row.against = Some(Against { ratio, of: of.to_owned() });
         }

@@ -7,9 +7,9 @@ mod devices;
 mod events;
 mod flood;
 pub(crate) mod pairings;
-mod raw;
+pub(crate) mod raw;
 mod reconnect;
-mod tls;
+pub(crate) mod tls;
 
 use anyhow::{Context, Result};
 use lanyard_protocol::device::PairingMethod;
@@ -36,17 +36,17 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
 }
 
 /// A host that never asks its model.
-async fn host() -> Result<TestHost> {
+pub(crate) async fn host() -> Result<TestHost> {
     TestHost::with(quiet()).await
 }
 
 /// Its options. A configured gateway, so that no time is spent on looking for a local one.
-fn quiet() -> HostOptions {
+pub(crate) fn quiet() -> HostOptions {
     HostOptions { gateway: Some("http://127.0.0.1:9/v1".into()), ..HostOptions::default() }
 }
 
 /// A device paired with a host on this machine.
-async fn device(host: &TestHost, name: &str) -> Result<TestDevice> {
+pub(crate) async fn device(host: &TestHost, name: &str) -> Result<TestDevice> {
     let mut device = TestDevice::new(name)?;
     device.pair_with(host, PairingMethod::Link).await.with_context(|| format!("pairing {name:?}"))?;
     Ok(device)

@@ -22,7 +22,7 @@ const PKCS8: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// A server that takes any client's key.
-pub(super) fn server(keys: &IdentityKeys, alpn: &[u8]) -> Result<ServerConfig> {
+pub(crate) fn server(keys: &IdentityKeys, alpn: &[u8]) -> Result<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(Arc::new(Key::any()))
@@ -32,7 +32,7 @@ pub(super) fn server(keys: &IdentityKeys, alpn: &[u8]) -> Result<ServerConfig> {
 }
 
 /// A client that takes one server's key.
-pub(super) fn client(keys: &IdentityKeys, alpn: &[u8], server: [u8; 32]) -> Result<ClientConfig> {
+pub(crate) fn client(keys: &IdentityKeys, alpn: &[u8], server: [u8; 32]) -> Result<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])?
         .dangerous()
