@@ -1,5 +1,6 @@
 //! Starting chromedriver and browsers.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -68,8 +69,21 @@ impl Browser {
     /// # Errors
     /// It is not installed (`cargo xtask test` installs it), or does not start.
     pub async fn start() -> Result<Self> {
+        Self::start_for(None).await
+    }
+
+    /// Browsers of a person with this home directory, whose authorities (`.pki/nssdb`) they trust.
+    ///
+    /// # Errors
+    /// As [`Browser::start`].
+    pub async fn start_at(home: &Path) -> Result<Self> {
+        Self::start_for(Some(home)).await
+    }
+
+    async fn start_for(home: Option<&Path>) -> Result<Self> {
         let profiles = tempfile::Builder::new().prefix("lanyard-browser-").tempdir()?;
         let mut command = Command::new("chromedriver");
+        command.envs(home.map(|home| ("HOME", home)));
         // What killed browsers leave behind goes with their profiles.
         command.env("TMPDIR", profiles.path());
         command.args(["--port=0"]).stdin(Stdio::null()).stdout(Stdio::piped());

@@ -13,3 +13,4 @@ mod scene;
 mod second;
 mod steady;
 mod transfer;
+mod trust;

@@ -4,7 +4,7 @@ use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
-use web_sys::{HtmlElement, ResizeObserver};
+use web_sys::{Element, HtmlElement, ResizeObserver};
 
 use super::feed::Feed;
 
@@ -122,24 +122,36 @@ impl Follow {
 
     /// Fetches older rows; what is read stays where it is.
     pub(super) fn load_earlier(self) {
-        // The page may be left before they have come.
-        let height =
-            move || self.scroller.try_get_untracked().flatten().map(|scroller| scroller.scroll_height());
-        let before = StoredValue::new(None);
+        let anchor = StoredValue::new_local(None::<(Element, f64)>);
         // Rows may come below while the older ones are on their way: measured as late as can be.
         self.feed.following.set(false);
         self.feed.fetch_earlier(
-            move || before.set_value(height()),
+            move || anchor.set_value(self.first_in_sight()),
             move || {
-                let (Some(scroller), Some(before)) =
-                    (self.scroller.try_get_untracked().flatten(), before.try_get_value().flatten())
-                else {
+                // The page may have been left before they came. The height says nothing: as rows come above, others may
+                // have gone below.
+                let scroller = self.scroller.try_get_untracked().flatten();
+                let (Some(scroller), Some((row, top))) = (scroller, anchor.try_get_value().flatten()) else {
                     return;
                 };
-                let grown = scroller.scroll_height() - before;
-                scroller.set_scroll_top(scroller.scroll_top() + grown);
+                if row.is_connected() {
+                    let moved = row.get_bounding_client_rect().top() - top;
+                    scroller.set_scroll_top(scroller.scroll_top() + moved.round() as i32);
+                }
             },
         );
+    }
+
+    /// The first row that is seen, and where.
+    fn first_in_sight(self) -> Option<(Element, f64)> {
+        let scroller = self.scroller.try_get_untracked().flatten()?;
+        let edge = scroller.get_bounding_client_rect().top();
+        let rows = self.content.try_get_untracked().flatten()?.query_selector_all("article").ok()?;
+        (0..rows.length()).find_map(|at| {
+            let row: Element = rows.item(at)?.dyn_into().ok()?;
+            let place = row.get_bounding_client_rect();
+            (place.bottom() > edge).then(|| (row, place.top()))
+        })
     }
 
     fn stick(self) {
