@@ -103,17 +103,18 @@ fn a_host_without_a_network_side_says_how_to_get_one() {
 
 /// What a paired page does when its user goes to another address of the host; here by QUIC on both sides.
 #[test]
-fn a_device_brings_its_next_one_in_with_its_own_rights_and_nobody_is_asked() {
+fn a_device_brings_its_next_one_in_with_its_own_rights_and_answers_for_it() {
     let (host, device, next) = (Host::start(), Home::new(), Home::new());
     pair_by_code(&host, &device);
     let origin = format!("https://{}", host.address);
-    let ask = |params: Value| {
+    let call = |method: &str, params: Value| {
         let mut rpc = device.lanyard(&["rpc"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "CreateLink", "params": params });
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         rpc.stdin.take().unwrap().write_all(format!("{call}\n").as_bytes()).unwrap();
         let output = rpc.wait_with_output().unwrap();
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
+    let ask = |params: Value| call("CreateLink", params);
     let refused = ask(json!({ "origin": "https://evil.example" }));
     assert!(text(&refused["error"], "message").contains(&origin), "{refused}");
     assert_eq!(text(&ask(json!({}))["error"]["data"], "code"), "UNAUTHORIZED");
@@ -122,6 +123,10 @@ fn a_device_brings_its_next_one_in_with_its_own_rights_and_nobody_is_asked() {
     let link = text(&made["result"], "link").to_owned();
     let (mut join, answers) = start(next.lanyard(&["join", "--json", &link]));
     assert_eq!(text(&next_line(&answers), "event"), "digits");
+    let waiting = call("ListPairings", json!({}));
+    let id = text(&waiting["result"]["pending"][0], "pairingId").to_owned();
+    let decided = call("DecidePairing", json!({ "pairingId": id, "decision": "approved" }));
+    assert_eq!(text(&decided["result"], "end"), "approved");
     let paired = next_line(&answers);
     assert_eq!(text(&paired, "event"), "paired");
     assert_eq!(paired["scopes"], json!(["observe", "operate", "approve"]));
@@ -138,4 +143,5 @@ fn a_device_brings_its_next_one_in_with_its_own_rights_and_nobody_is_asked() {
     let (code, out, _) = third.run(&["join", "--json", &link]);
     assert!(code != 0 && out.contains("\"failed\""), "its maker was revoked: {out}");
     assert_eq!(third.run(&["sessions"]).0, 5);
+    assert_ne!(next.run(&["sessions"]).0, 0, "what it let in went with it");
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use lanyard_tests::gateway::errands::{self, ASKED, STREAMED};
 use lanyard_tests::host::PATIENCE;
 use lanyard_tests::look;
-use lanyard_tests::machine::Way;
+use lanyard_tests::machine::{Machine, Way};
 use lanyard_tests::newcomer::Signal;
 use serde_json::{Value, json};
 
@@ -148,9 +148,19 @@ async fn rights_that_were_not_granted_are_refused_with_words() -> Result<()> {
     ensure!(paired["scopes"] == json!(["observe"]) && paired["deviceName"] == "kitchen", "{paired}");
     let (ended, _) = pair.runs(&errands::streaming("w"))?.finish().await?;
     ensure!(ended.code == Some(3) && ended.err.contains("operate"), "{ended:?}");
-    for words in [&["pairings"][..], &["devices"], &["identity", "rotate"]] {
+    for words in [&["devices"][..], &["identity", "rotate"]] {
         let refused = pair.device.types(words).await?;
         ensure!(refused.code == Some(3), "{words:?}: {refused:?}");
     }
+    // It may look for those who come by a link of its own, and sees nobody else.
+    let mut window = pair.host.opens_window().await?;
+    let stranger = Machine::here("stranger")?;
+    let waiting = stranger.joins(&pair.host, &window, Way::Link).await?;
+    let id = window.question().await?["pairingId"].as_str().context("no id")?.to_owned();
+    let seen = pair.device.asks(&["pairings"]).await?;
+    ensure!(seen["pending"] == json!([]) && seen.get("window").is_none_or(Value::is_null), "{seen}");
+    let answer = pair.device.types(&["pairings", "approve", &id]).await?;
+    ensure!(answer.code != Some(0), "{answer:?}");
+    drop(waiting);
     pair.device.types(&["sessions"]).await?.ok().map(drop)
 }
