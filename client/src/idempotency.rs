@@ -79,7 +79,9 @@ pub(crate) fn repeatable(request: &Request) -> bool {
         | Request::GetPolicy(_)
         | Request::FindHosts(_)
         | Request::ReportPage(_)
-        | Request::GetTrust(_) => true,
+        | Request::GetTrust(_)
+        | Request::GetCentral(_)
+        | Request::SetCentralConsent(_) => true,
         Request::RevokeRule(_)
         | Request::Shutdown(_)
         | Request::OpenPairing(_)
@@ -89,6 +91,8 @@ pub(crate) fn repeatable(request: &Request) -> bool {
         | Request::RotateHostKey(_)
         | Request::CreateLink(_)
         | Request::EnableTrust(_)
-        | Request::DisableTrust(_) => false,
+        | Request::DisableTrust(_)
+        | Request::EnrolHost(_)
+        | Request::UnenrolHost(_) => false,
     }
 }

@@ -90,6 +90,20 @@ codes! {
     PairingDigitsWrong = "PAIRING_DIGITS_WRONG", false;
     /// No paired device of that id on this host.
     DeviceNotFound = "DEVICE_NOT_FOUND", false;
+    /// Nothing of that id or path that the caller may know of.
+    ResourceNotFound = "RESOURCE_NOT_FOUND", false;
+    /// The thing is in another state than the request needs.
+    Conflict = "CONFLICT", false;
+    /// The body is longer than the endpoint takes.
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", false;
+    /// The enrolment token is unknown, expired, used up or revoked.
+    EnrolmentRefused = "ENROLMENT_REFUSED", false;
+    /// The host's enrolment was revoked; enrol again.
+    AgentRevoked = "AGENT_REVOKED", false;
+    /// An administrator revoked the policy; the session waits until one is in force again.
+    PolicyRevoked = "POLICY_REVOKED", true;
+    /// The central services were not reached.
+    CentralUnavailable = "CENTRAL_UNAVAILABLE", true;
 }
 
 /// First JSON-RPC number of [`ErrorCode::ALL`].

@@ -1,7 +1,5 @@
 //! Opaque ids. Each kind is its own type, so that a task id never lands where a session id belongs.
 
-use serde::{Deserialize, Serialize};
-
 use crate::limits::MAX_ID_BYTES;
 
 /// Why a text is not an id.
@@ -18,7 +16,8 @@ pub enum IdError {
     BadCharacter(char),
 }
 
-fn check(text: &str) -> Result<(), IdError> {
+/// Checks a text against the id grammar: 1–128 of `A-Z a-z 0-9 . _ : -`.
+pub fn check(text: &str) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
     }
@@ -31,19 +30,21 @@ fn check(text: &str) -> Result<(), IdError> {
     }
 }
 
-macro_rules! ids {
+/// Defines opaque ids: newtypes over text that keep the grammar of [`crate::id::check`].
+#[macro_export]
+macro_rules! opaque_ids {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, $crate::serde::Serialize, $crate::serde::Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(crate = "lanyard_protocol::serde", try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
             /// Checks the text against the id grammar: 1–128 of `A-Z a-z 0-9 . _ : -`.
-            pub fn new(text: impl Into<String>) -> Result<Self, IdError> {
+            pub fn new(text: impl Into<String>) -> Result<Self, $crate::id::IdError> {
                 let text = text.into();
-                check(&text)?;
+                $crate::id::check(&text)?;
                 Ok(Self(text))
             }
 
@@ -54,15 +55,15 @@ macro_rules! ids {
         }
 
         impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
+            type Error = $crate::id::IdError;
+            fn try_from(text: String) -> Result<Self, $crate::id::IdError> {
                 Self::new(text)
             }
         }
 
         impl std::str::FromStr for $name {
-            type Err = IdError;
-            fn from_str(text: &str) -> Result<Self, IdError> {
+            type Err = $crate::id::IdError;
+            fn from_str(text: &str) -> Result<Self, $crate::id::IdError> {
                 Self::new(text)
             }
         }
@@ -81,7 +82,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! {
+opaque_ids! {
     /// Namespace of a project directory, or of one general chat (seed 004 §2a).
     WorkspaceId,
     /// One conversation and its governance (seed 004 §2a).

@@ -12,8 +12,14 @@
 //!
 //! Source: seed 004 §7–§14 and §22, with the additions recorded in `docs/architecture.md`.
 
+// For what `opaque_ids!` expands to, here and in other crates.
+extern crate self as lanyard_protocol;
+#[doc(hidden)]
+pub use serde;
+
 pub mod approval;
 pub mod bytes;
+pub mod central;
 pub mod codec;
 pub mod device;
 pub mod envelope;

@@ -59,5 +59,9 @@ pub const MAX_ATTACHMENT_BYTES: u64 = 25 << 20;
 /// Files attached to one task.
 pub const MAX_ATTACHMENTS: usize = 16;
 
+/// Audit records that may wait for the central services while calls still change things: a working day of a busy agent,
+/// and some megabytes.
+pub const MAX_AUDIT_BACKLOG: u64 = 10_000;
+
 /// Days whose tasks the health report counts: what a sparkline shows.
 pub const HEALTH_DAYS: usize = 14;

@@ -264,6 +264,8 @@ event_bodies! {
         "host_key_changed" => HostKeyChanged(HostKeyChanged),
         /// The host is about to stop.
         "host_stopping" => HostStopping(HostStopping),
+        /// The enrolment, its consents, or whether the central services are reached changed; `GetCentral` tells more.
+        "central_changed" => CentralChanged(CentralChanged),
     }
 }
 

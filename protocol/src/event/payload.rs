@@ -364,6 +364,13 @@ payloads! {
         /// What the host is known by now.
         host_id: HostId,
     }
+    /// Payload of `central_changed`.
+    CentralChanged {
+        /// Whether the host is enrolled.
+        enrolled: bool,
+        /// Why it changed, in a sentence.
+        reason: String,
+    }
     /// Payload of `host_stopping`.
     HostStopping {
         /// State sessions are left in.

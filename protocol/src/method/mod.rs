@@ -1,16 +1,19 @@
 //! The methods of the agent API (seed 004 §11, with the additions of the design), the same on every transport.
 
+mod central;
 mod shape;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::central::CentralStatus;
 use crate::codec::to_json_value;
 use crate::device::{Device, PairingWindow};
 use crate::health::HealthReport;
 use crate::overview::PolicyOverview;
 use crate::principal::Scope;
 
+pub use central::*;
 pub use shape::*;
 
 macro_rules! methods {
@@ -217,4 +220,12 @@ methods! {
     EnableTrust(EnableTrust) -> TrustState, Admin;
     /// Goes back to the host's own certificate. Only for the owner at the machine.
     DisableTrust(DisableTrust) -> TrustState, Admin;
+    /// Where the host stands with its central services, and what waits to be sent to them.
+    GetCentral(GetCentral) -> CentralStatus, Observe;
+    /// Enrols the host at central services with a one-time token. Only for the owner at the machine.
+    EnrolHost(EnrolHost) -> CentralStatus, Admin;
+    /// Ends the enrolment. Only for the owner at the machine.
+    UnenrolHost(UnenrolHost) -> CentralStatus, Admin;
+    /// Says what the centre may do on this host. Only for the owner at the machine.
+    SetCentralConsent(SetCentralConsent) -> CentralStatus, Admin;
 }
