@@ -40,6 +40,8 @@ pub(crate) enum Asked {
     Failed(WireError),
     /// It was not made: the bundle ran out.
     Expired { expired_at: Timestamp, reason: String },
+    /// It was not made, or was ended: policy does not let it go on for now.
+    Paused { reason: String },
     /// The task was cancelled.
     Cancelled(Option<PrincipalId>),
     /// The host stops.
@@ -60,6 +62,7 @@ impl From<PolicyStop> for Asked {
         let reason = stop.to_string();
         match stop {
             PolicyStop::Expired { expired_at } => Asked::Expired { expired_at, reason },
+            PolicyStop::Revoked { .. } | PolicyStop::Unconfirmed { .. } => Asked::Paused { reason },
             PolicyStop::Denied(error) => Asked::Failed(error),
         }
     }
@@ -265,11 +268,13 @@ impl<'a> Asker<'a> {
         let cancel = CancellationToken::new();
         let _ends_with_the_call = cancel.clone().drop_guard();
         let answer = self.ports.model.answer(&request, &progress, &cancel);
-        tokio::pin!(answer);
+        let revoked = self.ports.gate.revoked();
+        tokio::pin!(answer, revoked);
         let answered = loop {
             tokio::select! {
                 biased;
                 stop = self.control.stopped() => return Err(stop.into()),
+                stop = &mut revoked => return Err(stop.into()),
                 answered = &mut answer => break answered,
                 Some(_) = unread.recv() => {}
             }
@@ -315,11 +320,13 @@ impl<'a> Asker<'a> {
         let _ends_with_the_call = cancel.clone().drop_guard();
         let model: &dyn Model = &*self.ports.model;
         let answer = model.answer(request, &progress, &cancel);
-        tokio::pin!(answer);
+        let revoked = self.ports.gate.revoked();
+        tokio::pin!(answer, revoked);
         let answered = loop {
             tokio::select! {
                 biased;
                 stop = self.control.stopped() => return Ok(stop.into()),
+                stop = &mut revoked => return Ok(stop.into()),
                 Some(progress) = told.recv() => stream.follow(progress, self.ports, recorder, thread).await?,
                 answered = &mut answer => break answered,
             }

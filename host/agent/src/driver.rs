@@ -176,6 +176,7 @@ fn after_asking(asking: Asking, asked: Asked, recorder: &Recorder) -> Result<Mov
         Asked::Failed(error) => asking.failed(error).into(),
         Asked::Cancelled(by) => asking.cancelled(by).into(),
         Asked::Expired { expired_at, reason } => asking.expired(expired_at, reason).into(),
+        Asked::Paused { reason } => asking.suspended(reason).into(),
         Asked::Suspended => asking.suspended(HOST_STOPS.to_owned()).into(),
     })
 }

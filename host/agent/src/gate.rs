@@ -39,6 +39,18 @@ pub enum PolicyStop {
         /// When it ran out.
         expired_at: Timestamp,
     },
+    /// Whoever issued the bundle took it back. The task pauses.
+    #[error("the policy was revoked by {reason}; resume the session once a policy is in force again")]
+    Revoked {
+        /// Who, and why.
+        reason: String,
+    },
+    /// The bundle may be outdated and nobody could be asked. The task pauses.
+    #[error("{reason}; resume the session once they are reached again")]
+    Unconfirmed {
+        /// What could not be confirmed, since when, in a clause.
+        reason: String,
+    },
     /// The bundle does not grant the call (`LLM.Call` missing, model not allowed). The task fails.
     #[error("{0}")]
     Denied(WireError),
@@ -50,6 +62,10 @@ pub enum PolicyStop {
 pub trait PolicyGate: Send + Sync {
     /// Whether this model may be called now, and within which limits. Cancel-safe.
     async fn model_call(&self, model: &ModelInfo) -> Result<InForce, PolicyStop>;
+
+    /// Waits until the policy is taken back ([`PolicyStop::Revoked`]); returns never while it holds. A model call under
+    /// way ends with it. Cancel-safe.
+    async fn revoked(&self) -> PolicyStop;
 }
 
 /// Removes what the bundle's redaction rules name. Applied to every text right before it leaves for the model.

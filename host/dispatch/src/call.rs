@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lanyard_policy::approval::{Settlement, grant};
-use lanyard_policy::decide::DenialReason;
+use lanyard_policy::decide::{Denial, DenialReason};
 use lanyard_policy::demand::PlannedCall;
+use lanyard_policy::layer::Layers;
 use lanyard_policy::permit::{Ask, Basis, Permitted};
 use lanyard_ports::fault;
 use lanyard_ports::journal::{Baseline, CallPhase, CallRecord, JournalError, Replay, Write};
@@ -23,8 +24,13 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::Question;
+use crate::policy::PolicyLapse;
 use crate::record::{About, fresh_id};
 use crate::router::RouterParts;
+
+/// Looks at policy before a call that is about to start is given up. A look fails only when the policy changed in the
+/// milliseconds it took.
+const MAX_CONFIRMATIONS: u32 = 3;
 
 /// What every stage of a call needs.
 pub(crate) struct Call {
@@ -230,6 +236,10 @@ async fn settle(
     };
     let record: ApprovalRecord = tokio::select! {
         settled = parts.desk.ask(question) => settled?,
+        lapse = parts.policy.revoked() => {
+            parts.desk.withdraw(session, approval).await?;
+            return call.refuse(lapse.to_wire()).await.map(Err);
+        }
         () = cancel.cancelled() => {
             parts.desk.withdraw(session, approval).await?;
             return cancelled(call).await.map(Err);
@@ -302,7 +312,8 @@ impl ReadyCall for Permitting {
         let running = lanyard_tools::execute(&call.parts.workspace, permit, prepared, &output, &limited);
         let seconds = limits.max_execution_time_seconds;
         // On the heap: the future of a command is large, and the loop holds several calls.
-        let outcome = Box::pin(within(running, seconds, &limited)).await;
+        let revoked = call.parts.policy.revoked();
+        let outcome = Box::pin(within(running, seconds, revoked, &limited)).await;
         fault::point("tool.after");
         let cap = limits.max_output_bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(usize::MAX);
         finish(&call, outcome, began.elapsed(), cap.min(MAX_TOOL_OUTPUT_BYTES), &basis, approval_id).await
@@ -317,38 +328,53 @@ struct Started {
 
 /// The last look and the record that the tool is about to begin. The inner error is the result of a call that may no
 /// longer run.
+///
+/// Since the call was judged it may have waited for a person or behind another call. Policy, the approver's right and
+/// the initiator's are asked again here, and policy once more when the record is on disk, because that takes a while;
+/// that the files still are what was planned, `execute` finds out right before it acts.
 async fn start(
     call: &Call,
-    permit: Permitted<PlannedCall>,
+    mut permit: Permitted<PlannedCall>,
     baselines: Vec<PreImage>,
 ) -> Result<Result<Started, ToolResult>, JournalError> {
-    let layers = match call.parts.policy.current().await {
-        Ok(layers) => layers,
-        Err(lapse) => {
-            return call.refuse(WireError::new(ErrorCode::PolicyExpired, lapse.to_string())).await.map(Err);
+    let policy = &call.parts.policy;
+    let mut baselines = Some(baselines);
+    for _ in 0..MAX_CONFIRMATIONS {
+        let layers = match policy.current().await {
+            Ok(layers) => layers,
+            Err(lapse) => return call.refuse(lapse.to_wire()).await.map(Err),
+        };
+        permit = match confirmed(call, permit, &layers) {
+            Ok(permit) => permit,
+            Err(denial) => return call.refuse(denial.to_wire()).await.map(Err),
+        };
+        let approval_id = match permit.basis() {
+            Basis::Approved { approval, .. } => Some(approval.clone()),
+            Basis::Policy | Basis::Waived { .. } | Basis::Remembered { .. } => None,
+        };
+        if let Some(baselines) = baselines.take() {
+            let mut batch = keep_baselines(call, baselines).await?;
+            batch.extend(call.advance(CallPhase::Started, approval_id.clone()));
+            call.parts.journal.commit(batch).await?;
         }
-    };
-    // Since the call was judged it may have waited for a person or behind another call. Policy, the approver's right
-    // and the initiator's are asked again here; that the files still are what was planned, `execute` finds out right
-    // before it acts.
+        if policy.still(&layers) {
+            let basis = permit.basis().clone();
+            return Ok(Ok(Started { permit, basis, approval_id }));
+        }
+    }
+    let text = "the policy changed again and again while the call was about to start; ask for it once more";
+    call.refuse(WireError::new(ErrorCode::PolicyExpired, text)).await.map(Err)
+}
+
+fn confirmed(
+    call: &Call,
+    permit: Permitted<PlannedCall>,
+    layers: &Layers,
+) -> Result<Permitted<PlannedCall>, Denial> {
     let contents = permit.get().contents().to_vec();
-    let confirmed = call.parts.initiator(&call.terms).and_then(|initiator| {
-        let terms = call.parts.terms(&call.terms, &initiator);
-        permit.confirm(contents, &layers, &terms, |id| call.parts.principals.standing(id))
-    });
-    let permit = match confirmed {
-        Ok(permit) => permit,
-        Err(denial) => return call.refuse(denial.to_wire()).await.map(Err),
-    };
-    let approval_id = match permit.basis() {
-        Basis::Approved { approval, .. } => Some(approval.clone()),
-        Basis::Policy | Basis::Waived { .. } | Basis::Remembered { .. } => None,
-    };
-    let mut batch = keep_baselines(call, baselines).await?;
-    batch.extend(call.advance(CallPhase::Started, approval_id.clone()));
-    call.parts.journal.commit(batch).await?;
-    let basis = permit.basis().clone();
-    Ok(Ok(Started { permit, basis, approval_id }))
+    let initiator = call.parts.initiator(&call.terms)?;
+    let terms = call.parts.terms(&call.terms, &initiator);
+    permit.confirm(contents, layers, &terms, |id| call.parts.principals.standing(id))
 }
 
 /// Pre-images of the files the call will change, kept as artifacts for the patch preview.
@@ -374,27 +400,43 @@ async fn keep_baselines(call: &Call, baselines: Vec<PreImage>) -> Result<Vec<Wri
     tokio::task::spawn_blocking(keep).await.unwrap_or_else(|e| Err(JournalError::Refused(e.to_string())))
 }
 
-/// Holds a call to the seconds policy gives it; a call over its time is cancelled and says so.
+/// Holds a call to the seconds policy gives it, and to policy itself: a call over its time, or one whose policy is
+/// taken back, is cancelled and says so.
 async fn within(
     running: impl Future<Output = Outcome>,
     seconds: Option<u32>,
+    revoked: impl Future<Output = PolicyLapse>,
     limited: &CancellationToken,
 ) -> Outcome {
-    let Some(seconds) = seconds else { return running.await };
-    tokio::pin!(running);
-    tokio::select! {
-        outcome = &mut running => outcome,
-        () = tokio::time::sleep(Duration::from_secs(u64::from(seconds))) => {
-            limited.cancel();
-            let mut outcome = running.await;
-            if outcome.status == ToolStatus::Cancelled {
-                let text = format!("ended after the {seconds} seconds that policy gives a call");
-                outcome.status = ToolStatus::Failed;
-                outcome.error = Some(WireError::new(ErrorCode::ToolExecutionFailed, text));
+    let out_of_time = async {
+        match seconds {
+            Some(seconds) => {
+                tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+                seconds
             }
-            outcome
+            None => std::future::pending().await,
         }
+    };
+    tokio::pin!(running);
+    let (status, error) = tokio::select! {
+        biased;
+        lapse = revoked => {
+            let text = format!("ended because {lapse}");
+            (ToolStatus::Cancelled, WireError::new(lapse.code(), text))
+        }
+        outcome = &mut running => return outcome,
+        seconds = out_of_time => {
+            let text = format!("ended after the {seconds} seconds that policy gives a call");
+            (ToolStatus::Failed, WireError::new(ErrorCode::ToolExecutionFailed, text))
+        }
+    };
+    limited.cancel();
+    let mut outcome = running.await;
+    if outcome.status == ToolStatus::Cancelled {
+        outcome.status = status;
+        outcome.error = Some(error);
     }
+    outcome
 }
 
 /// Sends output on as ephemeral events.

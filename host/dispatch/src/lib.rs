@@ -5,6 +5,7 @@
 //! say yes) and *run* (`STARTED` is on disk before the tool begins, `FINISHED` with result, event and audit record
 //! after it). [`ApprovalDesk`] owns the questions that wait; [`SessionPolicy`] the bundles in force.
 
+mod backlog;
 mod call;
 mod desk;
 mod policy;
@@ -16,5 +17,6 @@ mod router;
 mod tests;
 
 pub use desk::ApprovalDesk;
+pub use lanyard_protocol::limits::MAX_AUDIT_BACKLOG;
 pub use policy::{PolicyLapse, SessionPolicy};
 pub use router::{HostFacts, RouterParts, SessionRouter};

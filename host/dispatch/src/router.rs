@@ -25,11 +25,15 @@ use lanyard_protocol::principal::Principal;
 use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolSpec, ToolStatus};
 use lanyard_tools::{Plan, PlanError, PlanTerms, Searchable, Workspace};
 
+use crate::backlog;
 use crate::call::{Asking, Call, Over, Permitting};
 use crate::desk::ApprovalDesk;
 use crate::policy::SessionPolicy;
 use crate::record::Recorder;
 use crate::recover::{Interrupted, look_up};
+
+/// The layer that stands for the host itself, beside those of policy.
+const HOST: &str = "host";
 
 /// What is true of the whole host.
 #[derive(Debug, Clone)]
@@ -155,9 +159,8 @@ async fn prepare(
     let layers = match parts.policy.current().await {
         Ok(layers) => layers,
         Err(lapse) => {
-            let error = WireError::new(ErrorCode::PolicyExpired, lapse.to_string());
             call.announce_unplanned().await?;
-            return Ok(Box::new(Over(call.refuse(error).await?)));
+            return Ok(Box::new(Over(call.refuse(lapse.to_wire()).await?)));
         }
     };
     let needs = lanyard_tools::demands_of(&request.tool_name).unwrap_or_default();
@@ -171,6 +174,13 @@ async fn prepare(
             return Ok(Box::new(Over(call.refuse(denial.to_wire()).await?)));
         }
     };
+    let backlog = parts.journal.audit_backlog()?;
+    if let Some(error) = backlog::refusal(needs, backlog) {
+        call.announce_unplanned().await?;
+        let decided = call.decided(PolicyVerdict::Denied, HOST, error.message.clone())?;
+        call.append(vec![decided]).await?;
+        return Ok(Box::new(Over(call.refuse(error).await?)));
+    }
     let plan = match plan(parts, request, terms, &layers).await {
         Ok(plan) => plan,
         Err(error) => {
@@ -287,7 +297,7 @@ fn recalled(call: &Call, permit: &Permitted<PlannedCall>) -> Result<Option<Write
 }
 
 fn permit_layer(layers: &Layers) -> &'static str {
-    layers.iter().next().map_or("host", lanyard_policy::layer::Layer::name)
+    layers.iter().next().map_or(HOST, lanyard_policy::layer::Layer::name)
 }
 
 fn allowed_reason(permit: &Permitted<PlannedCall>) -> String {

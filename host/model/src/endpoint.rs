@@ -155,6 +155,11 @@ impl Token {
         Ok(Self(text.to_owned()))
     }
 
+    /// The text itself, for whoever gave it out.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// The value of the `Authorization` header.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.0)

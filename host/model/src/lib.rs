@@ -5,6 +5,7 @@
 //! * `select` chooses ([`Selector`]): a configured gateway, else a local server (`detect`), else `demo` ([`DemoModel`]);
 //! * `openai` makes one call over HTTP: [`Gateway`] drives, everything that decides is pure and has no
 //!   sockets and no clock: the request body, the server-sent events, the assembly of deltas, complaints;
+//! * `session` is the model of a session whose gateway the authority names ([`SessionModel`]);
 //! * `offer` is what a person may choose from, where a task names its model;
 //! * `retry` decides what a failed attempt leads to;
 //! * `owner` asks the system whose a found server is, before anything is sent to it;
@@ -22,6 +23,7 @@ mod owner;
 mod pace;
 mod retry;
 mod select;
+mod session;
 mod show;
 
 pub use demo::DemoModel;
@@ -31,3 +33,4 @@ pub use offer::{NameError, Offer};
 pub use openai::{Gateway, GatewayOptions, Offered, Timings, fuzz_stream};
 pub use pace::{Pace, RealPace};
 pub use select::{ModelConfig, ModelConfigError, Selector};
+pub use session::{SessionModel, SessionModelError};

@@ -4,6 +4,8 @@
 //! [`Journal::commit`] returns once its batch, and everything appended before it, is on disk. Acknowledge nothing
 //! before `commit` has returned.
 
+mod central;
+
 use std::path::PathBuf;
 
 use lanyard_protocol::Timestamp;
@@ -21,6 +23,8 @@ use lanyard_protocol::method::Response;
 use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_protocol::session::{SessionState, SessionSummary, TaskOptions, TaskSummary, WorkspaceScope};
 use lanyard_protocol::tool::ToolRequest;
+
+pub use central::{AuditBacklog, AuditHead, BACKLOG_REACH, CentralSession, Enrolment, LogBacklog, Unshipped};
 
 /// Remembered answers kept at most. Each is looked at when a call is judged; people do not read longer lists.
 pub const MAX_RULES: usize = 1_000;
@@ -301,7 +305,41 @@ pub enum Write {
     /// Adds to counters, by name.
     Count(Vec<(String, u64)>),
     /// Removes a session with everything that belongs to it. Refused while it has a checkpoint: its task is under way.
+    /// One that the centre knows stays in [`Journal::unshipped`] as deleted until the centre has been told; what it
+    /// had not received of the log it never gets.
     DeleteSession(SessionId),
+    /// The host is enrolled. Rows from here on are the centre's. The chain, the command cursor and the known sessions of
+    /// an enrolment before are forgotten; what waited for the same tenant still waits, what waited for another one is
+    /// this machine's own. The same agent at the same tenant again changes nothing.
+    Enrol(Box<Enrolment>),
+    /// The host is its own again: the chain, the command cursor and the known sessions are forgotten. Audit records not
+    /// sent stay on this machine as its local log.
+    Unenrol,
+    /// The centre holds the outbox rows up to this number, and its chain ends with this head: they are removed and the
+    /// head is kept, in one transaction. Refused for a head that is not further than the one kept.
+    AcknowledgeOutbox {
+        /// Number of the last row sent.
+        up_to: u64,
+        /// The chain's new end.
+        head: AuditHead,
+    },
+    /// The chain goes on from here: what the centre told of it to a host whose store was restored or made anew.
+    AuditHead(AuditHead),
+    /// The centre knows a session; its log is to be sent from `shipped_seq` on. Changes the row of one known already,
+    /// except for how far it was sent.
+    CentralSession(Box<CentralSession>),
+    /// Events of a session were sent and taken up to this number. A smaller number than the one kept changes nothing;
+    /// one beyond the log is refused. A session that is not (or no longer) the centre's is passed over.
+    Shipped {
+        /// The session.
+        session_id: SessionId,
+        /// The number.
+        seq: u64,
+    },
+    /// The centre has been told that a session was deleted, or does not know it (any more).
+    ForgetCentralSession(SessionId),
+    /// The command of this number was carried out. A smaller number than the one kept changes nothing.
+    CentralCommand(u64),
 }
 
 /// Which way a page of history goes.
@@ -407,8 +445,24 @@ pub trait Journal: Send + Sync {
     -> Result<Option<CommandRecord>, JournalError>;
     /// Host-wide events after a number.
     fn host_events(&self, after: u64, limit: usize) -> Result<(Vec<HostEvent>, u64), JournalError>;
-    /// Records waiting for the central services, oldest first, with their outbox numbers.
+    /// Records waiting for the central services, oldest first, with their outbox numbers. While enrolled, only those
+    /// made since; else the log that this machine keeps for itself.
     fn outbox(&self, after: u64, limit: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError>;
+    /// To whom the host belongs; `None` when to itself.
+    fn enrolment(&self) -> Result<Option<Enrolment>, JournalError>;
+    /// The end of the chain that the centre holds.
+    fn audit_head(&self) -> Result<AuditHead, JournalError>;
+    /// Number of the last command carried out; 0 before the first.
+    fn central_command(&self) -> Result<u64, JournalError>;
+    /// A session that the centre knows.
+    fn central_session(&self, session: &SessionId) -> Result<Option<CentralSession>, JournalError>;
+    /// Sessions that have something to be sent, longest waiting first. A session of which a part was sent goes to the
+    /// end of the line.
+    fn unshipped(&self, limit: usize) -> Result<Vec<Unshipped>, JournalError>;
+    /// Audit records that wait for the centre. Three small reads, so that it can be asked before every call.
+    fn audit_backlog(&self) -> Result<AuditBacklog, JournalError>;
+    /// Logs that wait for the centre.
+    fn log_backlog(&self) -> Result<LogBacklog, JournalError>;
     /// Paired devices, by id.
     fn devices(&self) -> Result<Vec<DeviceRecord>, JournalError>;
     /// Who was connected when, newest first.

@@ -5,9 +5,10 @@
 //! | [`router::ToolRouter`] | the agent loop | `lanyard-dispatch` |
 //! | [`model::Model`] | the agent loop | `lanyard-model` |
 //! | [`journal::Journal`], [`journal::ArtifactStore`] | agent, dispatch, daemon | `lanyard-store` |
-//! | [`authority::SessionAuthority`] | daemon, dispatch | local in the daemon; central later |
+//! | [`authority::SessionAuthority`] | daemon, dispatch | the daemon: local, and central where enrolled |
+//! | [`authority::TokenSource`] | model | `lanyard-dispatch` |
 //! | [`sink::DeltaSink`], [`sink::CommitObserver`] | agent, dispatch, store | the daemon's event hub |
-//! | [`source::Clock`], [`source::IdSource`] | everyone | the daemon; fixed ones in tests |
+//! | [`source::Clock`], [`source::BootClock`], [`source::IdSource`] | everyone | the daemon; fixed ones in tests |
 
 pub mod authority;
 pub mod fault;

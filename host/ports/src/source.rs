@@ -1,11 +1,18 @@
 //! Time and fresh ids, passed in so that tests decide them.
 
-use lanyard_protocol::Timestamp;
+use lanyard_protocol::{Tick, Timestamp};
 
 /// The wall clock.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+}
+
+/// The clock that counts from the machine's start, sleep included (`CLOCK_BOOTTIME`). Nobody sets it: what must not be
+/// prolonged by setting a clock back is counted on it.
+pub trait BootClock: Send + Sync {
+    /// Now.
+    fn boot(&self) -> Tick;
 }
 
 /// Fresh ids.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use lanyard_ports::journal::{
-    ArtifactStore, Baseline, CallRecord, Checkpoint, CommandRecord, Cursor, DeviceRecord, EventPage, Journal,
-    JournalError, SessionRecord, Write,
+    ArtifactStore, AuditBacklog, AuditHead, Baseline, CallRecord, CentralSession, Checkpoint, CommandRecord,
+    Cursor, DeviceRecord, Enrolment, EventPage, Journal, JournalError, LogBacklog, SessionRecord, Unshipped,
+    Write,
 };
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
 use lanyard_protocol::device::ConnectionRecord;
@@ -138,6 +139,34 @@ impl Journal for Store {
 
     fn outbox(&self, after: u64, limit: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError> {
         self.view()?.outbox(after, limit)
+    }
+
+    fn enrolment(&self) -> Result<Option<Enrolment>, JournalError> {
+        self.view()?.enrolment()
+    }
+
+    fn audit_head(&self) -> Result<AuditHead, JournalError> {
+        self.view()?.audit_head()
+    }
+
+    fn central_command(&self) -> Result<u64, JournalError> {
+        self.view()?.central_command()
+    }
+
+    fn central_session(&self, session: &SessionId) -> Result<Option<CentralSession>, JournalError> {
+        self.view()?.central_session(session)
+    }
+
+    fn unshipped(&self, limit: usize) -> Result<Vec<Unshipped>, JournalError> {
+        self.view()?.unshipped(limit)
+    }
+
+    fn audit_backlog(&self) -> Result<AuditBacklog, JournalError> {
+        self.view()?.audit_backlog()
+    }
+
+    fn log_backlog(&self) -> Result<LogBacklog, JournalError> {
+        self.view()?.log_backlog()
     }
 
     fn devices(&self) -> Result<Vec<DeviceRecord>, JournalError> {

@@ -145,6 +145,18 @@ pub(crate) fn workspace(roots: &[PathBuf]) -> Result<Vec<u8>, RecordError> {
     Ok(hash.finalize().to_vec())
 }
 
+/// Session in the line of those to be sent.
+pub(crate) fn queued(place: u64, session: &SessionId) -> Vec<u8> {
+    let mut key = place.to_be_bytes().to_vec();
+    key.extend_from_slice(session.as_str().as_bytes());
+    key
+}
+
+/// The session in a key of that line.
+pub(crate) fn queued_session(key: &[u8]) -> Option<SessionId> {
+    SessionId::new(std::str::from_utf8(key.get(NUMBER..)?).ok()?).ok()
+}
+
 /// Command of a principal.
 pub(crate) fn command(principal: &PrincipalId, command: &CommandId) -> Vec<u8> {
     joined(principal.as_str(), command.as_str().as_bytes())

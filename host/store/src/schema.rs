@@ -10,7 +10,7 @@ use crate::table::TableId;
 use crate::writer::begin;
 
 /// The version this host reads and writes.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Where the version stands in `meta`, as four bytes big-endian. Every version must be able to read it.
 const VERSION_KEY: &[u8] = b"schema";
@@ -22,6 +22,9 @@ pub(crate) const TOTALS_KEY: &[u8] = b"totals";
 /// took no new version.
 pub(crate) const DAYS_KEY: &[u8] = b"task_days";
 
+/// Where the one row of `central` stands.
+pub(crate) const CENTRAL_KEY: &[u8] = b"state";
+
 /// A step from one version to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Migration {
@@ -32,11 +35,21 @@ pub(crate) struct Migration {
 }
 
 /// Every step there is, in order.
-const MIGRATIONS: &[Migration] = &[Migration { to: 2, run: add_devices }];
+const MIGRATIONS: &[Migration] =
+    &[Migration { to: 2, run: add_devices }, Migration { to: 3, run: add_central }];
 
 /// To 2: paired devices, who was connected when, counters by name. Every row of version 1 stays as it is.
 fn add_devices(txn: &WriteTransaction) -> Result<(), Fault> {
     for table in [TableId::Devices, TableId::Connections, TableId::Counters] {
+        txn.open_table(table.definition())?;
+    }
+    Ok(())
+}
+
+/// To 3: what central services have and what waits for them. A host of version 2 was enrolled nowhere, so that the
+/// tables begin empty and every row stays as it is.
+fn add_central(txn: &WriteTransaction) -> Result<(), Fault> {
+    for table in [TableId::Central, TableId::CentralSessions, TableId::CentralQueue] {
         txn.open_table(table.definition())?;
     }
     Ok(())

@@ -79,6 +79,12 @@ tables! {
     Connections = "connections";
     /// name → how often.
     Counters = "counters";
+    /// One row: enrolment, chain, command cursor. Since schema 3, as are those below.
+    Central = "central";
+    /// session → what the central services have of it.
+    CentralSessions = "central_sessions";
+    /// Index of those that have something to be sent: place in the line, session.
+    CentralQueue = "central_queue";
 }
 
 impl TableId {

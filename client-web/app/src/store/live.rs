@@ -114,6 +114,7 @@ impl Store {
             | HostEventBody::ApprovalPending(_)
             | HostEventBody::ApprovalSettled(_)
             | HostEventBody::HostKeyChanged(_)
+            | HostEventBody::CentralChanged(_)
             | HostEventBody::HostStopping(_) => {}
         }
     }

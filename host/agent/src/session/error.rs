@@ -132,6 +132,8 @@ impl From<&StartError> for WireError {
             StartError::MayNotWaiveApprovals => ErrorCode::Unauthorized,
             StartError::SessionOver(_) => ErrorCode::SessionExpired,
             StartError::Policy(PolicyStop::Expired { .. }) => ErrorCode::PolicyExpired,
+            StartError::Policy(PolicyStop::Revoked { .. }) => ErrorCode::PolicyRevoked,
+            StartError::Policy(PolicyStop::Unconfirmed { .. }) => ErrorCode::CentralUnavailable,
             StartError::Policy(PolicyStop::Denied(denied)) => return denied.clone(),
             StartError::Stopping => return stopping(),
             StartError::Journal(error) => return journal(error),

@@ -205,6 +205,76 @@ async fn every_model_call_passes_the_gate_and_an_expired_bundle_pauses() {
     assert_eq!(world.names().iter().filter(|name| **name == "step_started").count(), 2, "no step twice");
 }
 
+/// Why the session stood still last.
+fn pause(world: &World) -> String {
+    let paused = |body: &EventBody| match body {
+        EventBody::SessionPaused(paused) => Some(paused.reason.clone()),
+        _ => None,
+    };
+    world.journal.bodies().iter().rev().find_map(paused).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_policy_pauses_the_task_and_says_who_revoked_it() {
+    let world = World::new();
+    world.router.tool("ReadFile", Way::says("x"));
+    world.model_calls(&[("ReadFile", json!({}))]);
+    let reason = "mia: a token leaked".to_owned();
+    world.gate([None, None, Some(PolicyStop::Revoked { reason })]);
+    let session = world.run("go").await;
+    assert_eq!(
+        pause(&world),
+        "the policy was revoked by mia: a token leaked; resume the session once a policy is in force again"
+    );
+    let names = world.names();
+    assert_eq!(names[names.len() - 2..], ["step_started", "session_paused"], "nothing ran out");
+    session.resume(crate::ResumeCause::Asked).await.unwrap();
+    World::rest(&session).await;
+    assert_eq!(world.names().last(), Some(&"task_completed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_call_under_way_ends_with_its_policy() {
+    let world = World::new();
+    world.model.expect(Reply::Hang);
+    let session = world.session();
+    session.start_task(new_task("go", TaskOptions::default())).await.unwrap();
+    World::until(|| world.model.hangs()).await;
+    world.revoke("mia: a token leaked");
+    World::rest(&session).await;
+    assert_eq!(world.model.in_flight(), 0);
+    assert!(pause(&world).contains("mia: a token leaked"));
+    assert_eq!(world.journal.record().summary.state, SessionState::SessionPaused);
+    // Resumed too early it pauses again; resumed in time it goes on where it stood.
+    session.resume(crate::ResumeCause::Asked).await.unwrap();
+    World::rest(&session).await;
+    assert_eq!(world.names().last(), Some(&"session_paused"));
+    world.permit();
+    session.resume(crate::ResumeCause::Asked).await.unwrap();
+    World::rest(&session).await;
+    assert_eq!(world.names().last(), Some(&"task_completed"));
+    assert_eq!(world.names().iter().filter(|name| **name == "step_started").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_nobody_can_confirm_pauses_too() {
+    let world = World::new();
+    let reason = "the central services have been out of reach for 12 min".to_owned();
+    world.gate([None, Some(PolicyStop::Unconfirmed { reason })]);
+    world.run("go").await;
+    assert!(pause(&world).starts_with("the central services have been out of reach for 12 min; resume"));
+    assert!(world.model.requests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_does_not_start_under_a_revoked_policy() {
+    let world = World::new();
+    world.gate([Some(PolicyStop::Revoked { reason: "mia: closed".to_owned() })]);
+    let session = world.session();
+    let error = session.start_task(new_task("go", TaskOptions::default())).await.unwrap_err();
+    assert_eq!(WireError::from(&error).code, ErrorCode::PolicyRevoked);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_model_policy_does_not_allow_fails_the_task() {
     let world = World::new();

@@ -199,7 +199,7 @@ impl Asking {
         self.course.paused(vec![expired], reason)
     }
 
-    /// The host stops; the question is asked again on resume.
+    /// The host stops, or policy does not let the model be asked for now; the question is asked again on resume.
     pub fn suspended(self, reason: String) -> Moved<Paused> {
         self.course.paused(Vec::new(), reason)
     }

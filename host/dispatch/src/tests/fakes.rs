@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use lanyard_ports::authority::Principals;
 use lanyard_ports::journal::*;
 use lanyard_ports::sink::DeltaSink;
-use lanyard_ports::source::{Clock, IdSource};
-use lanyard_protocol::Timestamp;
+use lanyard_ports::source::{BootClock, Clock, IdSource};
 use lanyard_protocol::approval::*;
 use lanyard_protocol::device::ConnectionRecord;
 use lanyard_protocol::envelope::EventEnvelope;
@@ -19,6 +18,7 @@ use lanyard_protocol::id::*;
 use lanyard_protocol::message::ConversationMessage;
 use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_protocol::session::{SessionSummary, TaskSummary};
+use lanyard_protocol::{Tick, Timestamp};
 
 /// A journal that keeps what it is given.
 #[derive(Default)]
@@ -27,7 +27,16 @@ pub(crate) struct Kept {
     pub(crate) rules: Mutex<Vec<RememberedRule>>,
     pub(crate) events: Mutex<Vec<&'static str>>,
     pub(crate) audits: AtomicU64,
+    pub(crate) backlog: Mutex<AuditBacklog>,
+    /// Done once, when the start of a call has just come to disk.
+    pub(crate) at_start: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     calls: Mutex<BTreeMap<String, CallRecord>>,
+}
+
+impl Kept {
+    pub(crate) fn phase(&self, call: &str) -> Option<CallPhase> {
+        self.calls.lock().unwrap().get(call).map(|record| record.phase)
+    }
 }
 
 type Read<T> = Result<T, JournalError>;
@@ -54,6 +63,11 @@ impl Journal for Kept {
                     self.audits.fetch_add(1, Ordering::SeqCst);
                 }
                 Write::Call(call) => {
+                    if call.phase == CallPhase::Started
+                        && let Some(act) = self.at_start.lock().unwrap().take()
+                    {
+                        act();
+                    }
                     self.calls.lock().unwrap().insert(call.request.tool_call_id.to_string(), *call);
                 }
                 Write::Baseline(_) => {}
@@ -130,6 +144,27 @@ impl Journal for Kept {
     fn outbox(&self, _: u64, _: usize) -> Read<Vec<(u64, EventEnvelope)>> {
         unused()
     }
+    fn enrolment(&self) -> Read<Option<Enrolment>> {
+        unused()
+    }
+    fn audit_head(&self) -> Read<AuditHead> {
+        unused()
+    }
+    fn central_command(&self) -> Read<u64> {
+        unused()
+    }
+    fn central_session(&self, _: &SessionId) -> Read<Option<CentralSession>> {
+        unused()
+    }
+    fn unshipped(&self, _: usize) -> Read<Vec<Unshipped>> {
+        unused()
+    }
+    fn audit_backlog(&self) -> Read<AuditBacklog> {
+        Ok(*self.backlog.lock().unwrap())
+    }
+    fn log_backlog(&self) -> Read<LogBacklog> {
+        unused()
+    }
     fn devices(&self) -> Read<Vec<DeviceRecord>> {
         unused()
     }
@@ -152,6 +187,13 @@ impl Journal for Kept {
 
 /// A clock moved by hand, in milliseconds.
 pub(crate) struct Hands(pub(crate) AtomicI64);
+
+impl BootClock for Hands {
+    /// The same hand moves both, unless a test has one of each.
+    fn boot(&self) -> Tick {
+        Tick::from_millis(u64::try_from(self.0.load(Ordering::SeqCst)).unwrap())
+    }
+}
 
 impl Clock for Hands {
     fn now(&self) -> Timestamp {

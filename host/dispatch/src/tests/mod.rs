@@ -1,6 +1,9 @@
 //! A call from its preparation to its end, with the real policy, desk, workspace and tools.
 
+mod centre;
 pub(crate) mod fakes;
+mod lab;
+mod revoked;
 mod rights;
 
 use std::path::PathBuf;
@@ -8,16 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use lanyard_policy::approval::Answer;
-use lanyard_policy::bundle::LocalDefault;
 use lanyard_policy::decide::Unconfined;
-use lanyard_policy::path::HostPath;
-use lanyard_ports::authority::{IssuedBundle, SessionAuthority, SessionClaim};
+use lanyard_ports::authority::SessionClaim;
 use lanyard_ports::router::{PreparedCall, ReadyCall, Settled, TaskTerms, ToolRouter};
 use lanyard_protocol::approval::{ApprovalState, Decision};
 use lanyard_protocol::error::WireError;
 use lanyard_protocol::id::{ApprovalId, SessionId};
 use lanyard_protocol::method::ApprovalOutcome;
-use lanyard_protocol::policy::{PolicyBundle, Remember, SandboxLevel};
+use lanyard_protocol::policy::{PolicyBundle, Remember};
 use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_protocol::session::{ApprovalMode, TaskOptions};
 use lanyard_protocol::tool::{ToolRequest, ToolResult};
@@ -27,6 +28,7 @@ use lanyard_tools::{HttpClient, Workspace, WorkspaceOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ApprovalDesk, HostFacts, RouterParts, SessionPolicy, SessionRouter};
+use centre::Centre;
 use fakes::{Count, Hands, Kept, NoArtifacts, People, Silence};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -34,33 +36,10 @@ const NOW: i64 = 1_800_000_000_000;
 /// A layer: its name and what differs from the local default.
 type LayerOf = (&'static str, fn(&mut PolicyBundle));
 
-/// Issues the same layers every time.
-struct Issuer(Vec<LayerOf>);
-
-#[async_trait::async_trait]
-impl SessionAuthority for Issuer {
-    async fn issue(&self, claim: &SessionClaim) -> Result<Vec<IssuedBundle>, WireError> {
-        let roots: Vec<_> =
-            claim.roots.iter().map(|root| HostPath::parse(root.to_str().unwrap()).unwrap()).collect();
-        let issue = |(layer, change): &LayerOf| {
-            let default = LocalDefault {
-                roots: roots.clone(),
-                policy_epoch: 1,
-                required_sandbox_level: SandboxLevel::None,
-                max_session_tokens: 1_000_000,
-            };
-            let now = Timestamp::from_millis(NOW);
-            let mut bundle = default.issue(claim.session_id.clone(), "local", "owner", now).unwrap();
-            change(&mut bundle);
-            IssuedBundle { layer, bundle }
-        };
-        Ok(self.0.iter().map(issue).collect())
-    }
-}
-
 /// One session on a temporary machine.
 struct Rig {
     base: tempfile::TempDir,
+    centre: Arc<Centre>,
     journal: Arc<Kept>,
     people: Arc<People>,
     desk: ApprovalDesk,
@@ -72,6 +51,12 @@ impl Rig {
         let base = tempfile::tempdir().unwrap();
         for name in ["state", "home", "work", "scratch"] {
             std::fs::create_dir(base.path().join(name)).unwrap();
+        }
+        // Programs get it as their own; it must be nobody else's.
+        #[cfg(unix)]
+        {
+            let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            std::fs::set_permissions(base.path().join("scratch"), private).unwrap();
         }
         let people = Arc::new(People::of([owner(), phone(), tablet()]));
         Self::start(base, Arc::default(), people, layers).await
@@ -93,14 +78,9 @@ impl Rig {
         let workspace = Arc::new(workspace(&path));
         let (clock, ids) = (Arc::new(Hands(AtomicI64::new(NOW))), Arc::new(Count::default()));
         let (desk, _) = ApprovalDesk::start(journal.clone(), clock.clone(), ids.clone(), "local").unwrap();
-        let claim = SessionClaim {
-            session_id: session(),
-            workspace_id: "w".parse().unwrap(),
-            roots: vec![path.join("work")],
-            tenant_id: "local".into(),
-            user_id: "owner".into(),
-        };
-        let policy = SessionPolicy::open(Arc::new(Issuer(layers)), clock.clone(), claim).await.unwrap();
+        let claim = claim(vec![path.join("work")]);
+        let centre = Arc::new(Centre::new(clock.clone(), layers));
+        let policy = SessionPolicy::open(centre.clone(), clock.clone(), clock.clone(), claim).await.unwrap();
         let router = SessionRouter::new(RouterParts {
             facts: HostFacts {
                 host_id: "h".parse().unwrap(),
@@ -119,7 +99,7 @@ impl Rig {
             clock,
             ids,
         });
-        Self { base, journal, people, desk, router }
+        Self { base, centre, journal, people, desk, router }
     }
 
     fn file(&self) -> PathBuf {
@@ -188,6 +168,17 @@ impl Rig {
         let (waits, question) = self.ask(self.prepare(call, initiator, ApprovalMode::default()).await).await;
         self.say(&question, Decision::Approved, Remember::Once, by).await.unwrap();
         ready(waits.await.unwrap())
+    }
+}
+
+/// The claim of the one session, about some directories.
+fn claim(roots: Vec<PathBuf>) -> SessionClaim {
+    SessionClaim {
+        session_id: session(),
+        workspace_id: "w".parse().unwrap(),
+        roots,
+        tenant_id: "local".into(),
+        user_id: "owner".into(),
     }
 }
 

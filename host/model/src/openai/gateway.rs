@@ -19,6 +19,7 @@ use super::decode::Decoder;
 use super::http::{self, Timings};
 use super::link::Link;
 use super::models::{self, Offered};
+use super::renewal::Renewal;
 use crate::endpoint::{Endpoint, Token};
 use crate::owner::{self, Judge};
 use crate::pace::{Pace, RealPace};
@@ -58,6 +59,10 @@ pub struct Gateway {
     link: Arc<Link>,
     /// The model in use, once known.
     chosen: OnceCell<Offered>,
+    /// Names to choose from in this order, where none was configured; empty: whatever is offered.
+    allowed: Vec<String>,
+    /// Where a fresh token comes from, where tokens are given out for one session.
+    renewal: Option<Renewal>,
     /// What the owner says fits.
     context_window: Option<u32>,
     source: String,
@@ -97,6 +102,8 @@ impl Gateway {
         Self {
             link: Arc::new(Link::new(endpoint, token, judge, timings.connect)),
             chosen: chosen.unwrap_or_default(),
+            allowed: Vec::new(),
+            renewal: None,
             context_window,
             source,
             found,
@@ -105,6 +112,19 @@ impl Gateway {
             timings,
             pace,
         }
+    }
+
+    /// The gateway of one session: its token is renewed when it is refused, and without a configured name the first of
+    /// `allowed` that is offered is asked for.
+    pub(crate) fn for_session(
+        options: GatewayOptions,
+        timings: Timings,
+        pace: Arc<dyn Pace>,
+        allowed: Vec<String>,
+        renewal: Renewal,
+    ) -> Self {
+        let gateway = Self::with_pace(options, timings, pace);
+        Self { allowed, renewal: Some(renewal), ..gateway }
     }
 
     /// Another model of the same gateway, over the same connections. `offered` is it as far as it is known; what the
@@ -116,6 +136,8 @@ impl Gateway {
             link: Arc::clone(&self.link),
             context_window: said,
             chosen: OnceCell::new_with(Some(offered)),
+            allowed: Vec::new(),
+            renewal: self.renewal.clone(),
             source: NAMED_BY_TASK.to_owned(),
             found: self.found,
             new_limit_name: AtomicBool::new(self.new_limit_name.load(Ordering::Relaxed)),
@@ -142,7 +164,24 @@ impl Gateway {
 
     async fn chosen(&self) -> Result<&Offered, Fault> {
         let ask = || async {
-            let offered = self.list().await.map_err(|fault| self.unlisted(fault))?;
+            let offered = match self.list().await {
+                Ok(offered) => offered,
+                Err(fault) => match models::first_named(&self.allowed) {
+                    // A gateway need not list its models; policy has named one.
+                    Some(name) if is_unlisted(&fault) => {
+                        return Ok(Offered { name: name.to_owned(), context_window: None });
+                    }
+                    _ => return Err(self.unlisted(fault)),
+                },
+            };
+            if !self.allowed.is_empty() {
+                return models::choose_allowed(&offered, &self.allowed).cloned().ok_or_else(|| {
+                    let (endpoint, allowed) = (&self.link.endpoint, self.allowed.join(", "));
+                    Fault::Setup(format!(
+                        "the gateway {endpoint} offers none of the models policy allows: {allowed}"
+                    ))
+                });
+            }
             models::choose(&offered, None).cloned().ok_or_else(|| {
                 Fault::Setup(format!("the gateway {} offers no model; set LANYARD_MODEL", self.link.endpoint))
             })
@@ -152,11 +191,10 @@ impl Gateway {
 
     /// A gateway need not list its models; then the name has to be configured.
     fn unlisted(&self, fault: Fault) -> Fault {
-        let Fault::Complaint { complaint, .. } = &fault else { return fault };
-        if !matches!(complaint.status, 404 | 405 | 501) {
+        let Fault::Complaint { complaint: Complaint { status, .. }, .. } = &fault else { return fault };
+        if !is_unlisted(&fault) {
             return fault;
         }
-        let Complaint { status, .. } = complaint;
         let endpoint = &self.link.endpoint;
         Fault::Setup(format!(
             "the gateway {endpoint} does not list its models ({status}); set LANYARD_MODEL (or model.name), and check \
@@ -184,14 +222,24 @@ impl Gateway {
         progress: &mpsc::Sender<ModelProgress>,
     ) -> Result<ModelAnswer, ModelError> {
         let mut attempt = 1;
+        let mut renewed = false;
         loop {
             let sight = self.sight();
+            if let Some(renewal) = &self.renewal {
+                renewal.catch_up(&self.link)?;
+            }
             let fault = match self.attempt(request, sight, progress).await {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
             let shown = sight == Sight::Shown && !request.pictures.is_empty();
             if self.learns_from(&fault) || (shown && self.learns_of_pictures(&fault)) {
+                continue;
+            }
+            // Once: a gateway that refuses a fresh token as well means something else.
+            if let Some(renewal) = self.renewal.as_ref().filter(|_| !renewed && is_unauthorised(&fault)) {
+                renewal.renew(&self.link).await?;
+                renewed = true;
                 continue;
             }
             match decide(&fault, attempt, self.pace.random(), self.pace.now(), &self.site()) {
@@ -343,6 +391,16 @@ impl Model for Gateway {
             answer = self.attempts(request, progress) => answer,
         }
     }
+}
+
+/// Whether a gateway says that it has no list of models.
+fn is_unlisted(fault: &Fault) -> bool {
+    matches!(fault, Fault::Complaint { complaint, .. } if matches!(complaint.status, 404 | 405 | 501))
+}
+
+/// Whether a gateway does not accept the token.
+fn is_unauthorised(fault: &Fault) -> bool {
+    matches!(fault, Fault::Complaint { complaint, .. } if complaint.status == 401)
 }
 
 /// Nobody listening is no reason to stop: the answer is returned whole all the same.

@@ -2,7 +2,7 @@
 //! whatever comes back.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
@@ -24,18 +24,32 @@ const PROVIDER_RETRY_AFTER: &str = "llm_provider-retry-after";
 /// See the module. The client behind it is made with the first request.
 pub(super) struct Link {
     pub(super) endpoint: Endpoint,
-    token: Option<Token>,
+    tokens: RwLock<Tokens>,
     /// Asked before each request who would get it.
     judge: Judge,
     client: OnceLock<Client>,
     connect: Duration,
 }
 
+/// The token in use, and the one before: answers to requests that carried it may still be on their way.
+#[derive(Debug, Clone, Default)]
+struct Tokens {
+    current: Option<Token>,
+    before: Option<Token>,
+}
+
+impl Tokens {
+    fn redact(&self, text: &str) -> String {
+        let both = [&self.current, &self.before].into_iter().flatten();
+        both.fold(text.to_owned(), |text, token| token.redact(&text))
+    }
+}
+
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
             .field("endpoint", &self.endpoint)
-            .field("token", &self.token)
+            .field("tokens", &self.tokens)
             .finish_non_exhaustive()
     }
 }
@@ -45,12 +59,30 @@ impl Link {
         if token.is_some() && !endpoint.is_encrypted() && !endpoint.is_loopback() {
             tracing::warn!(%endpoint, "the gateway token travels unencrypted; use https");
         }
-        Self { endpoint, token, judge, client: OnceLock::new(), connect }
+        let tokens = RwLock::new(Tokens { current: token, before: None });
+        Self { endpoint, tokens, judge, client: OnceLock::new(), connect }
     }
 
     /// Whether requests carry a token.
     pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
+        self.tokens().current.is_some()
+    }
+
+    /// The token that the next request carries.
+    pub(super) fn token(&self) -> Option<Token> {
+        self.tokens().current
+    }
+
+    /// From the next request on, another token.
+    pub(super) fn swap_token(&self, token: Token) {
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        if tokens.current.as_ref() != Some(&token) {
+            tokens.before = tokens.current.replace(token);
+        }
+    }
+
+    fn tokens(&self) -> Tokens {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The list of models.
@@ -70,7 +102,7 @@ impl Link {
             Stranger::Foreign { .. } | Stranger::Unknown { .. } => Fault::Setup(stranger.to_string()),
         })?;
         let request = self.client()?.request(method, url);
-        let Some(token) = &self.token else { return Ok(request) };
+        let Some(token) = self.token() else { return Ok(request) };
         let mut value = HeaderValue::from_str(&token.bearer())
             .map_err(|_| Fault::Setup("the gateway token cannot be sent in a header".to_owned()))?;
         value.set_sensitive(true);
@@ -108,16 +140,16 @@ impl Link {
     /// Gateways quote the token they do not accept. Taken out before anything is cut, and again afterwards because
     /// JSON may have escaped it.
     fn redacted(&self, body: Vec<u8>) -> Vec<u8> {
-        match &self.token {
-            Some(token) => token.redact(&String::from_utf8_lossy(&body)).into_bytes(),
-            None => body,
+        if !self.has_token() {
+            return body;
         }
+        self.tokens().redact(&String::from_utf8_lossy(&body)).into_bytes()
     }
 
     /// The fault without the token in its words.
     pub(super) fn without_token(&self, mut fault: Fault) -> Fault {
-        if let (Fault::Complaint { complaint, .. }, Some(token)) = (&mut fault, &self.token) {
-            complaint.message = token.redact(&complaint.message);
+        if let Fault::Complaint { complaint, .. } = &mut fault {
+            complaint.message = self.tokens().redact(&complaint.message);
         }
         fault
     }

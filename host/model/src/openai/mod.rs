@@ -12,6 +12,7 @@ mod gateway;
 mod http;
 mod link;
 pub(crate) mod models;
+pub(crate) mod renewal;
 mod sse;
 
 pub use decode::fuzz_stream;

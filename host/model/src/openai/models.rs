@@ -56,6 +56,22 @@ pub(crate) fn choose<'a>(offered: &'a [Offered], preferred: Option<&str>) -> Opt
     named.or_else(|| offered.iter().find(chats)).or(offered.first())
 }
 
+/// Stands for any model in a policy.
+const ANY: &str = "*";
+
+/// The first of the allowed that is offered; `*` stands for the usual choice.
+pub(crate) fn choose_allowed<'a>(offered: &'a [Offered], allowed: &[String]) -> Option<&'a Offered> {
+    allowed.iter().find_map(|name| match name.as_str() {
+        ANY => choose(offered, None),
+        name => offered.iter().find(|model| same(&model.name, name)),
+    })
+}
+
+/// The first that a policy names.
+pub(crate) fn first_named(allowed: &[String]) -> Option<&str> {
+    allowed.iter().map(String::as_str).find(|name| *name != ANY)
+}
+
 /// Ollama adds `:latest` to names without a tag.
 pub(crate) fn same(offered: &str, wanted: &str) -> bool {
     offered == wanted || offered.strip_suffix(":latest") == Some(wanted)

@@ -1,6 +1,7 @@
 //! Reading: each call sees one committed state, is bounded in rows or bytes, and never waits for the writer.
 
 mod approvals;
+mod central;
 mod devices;
 mod events;
 mod rows;

@@ -4,7 +4,6 @@ use std::ops::Bound;
 
 use lanyard_ports::journal::{Baseline, CallRecord, Checkpoint, CommandRecord, JournalError};
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
-use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::HostEvent;
 use lanyard_protocol::health::{HealthCounters, TaskDay};
 use lanyard_protocol::id::{ApprovalId, CommandId, PrincipalId, SessionId, TaskId, ToolCallId};
@@ -106,19 +105,6 @@ impl View<'_> {
         Ok((events, self.totals()?.host_seq))
     }
 
-    pub(crate) fn outbox(&self, after: u64, limit: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError> {
-        let start = keys::number(after);
-        let bounds = (Bound::Excluded(start.as_slice()), Bound::Unbounded);
-        let mut found = Vec::new();
-        for row in self.range(TableId::Outbox, bounds)?.take(limit) {
-            let (key, value) = row.map_err(|error| self.failed(error))?;
-            let number = keys::trailing_number(key.value())
-                .ok_or_else(|| corrupt(TableId::Outbox, key.value(), &"not a number"))?;
-            found.push((number, decode(key.value(), value.value())?));
-        }
-        Ok(found)
-    }
-
     /// Counters of the last commit.
     pub(crate) fn totals(&self) -> Result<Totals, JournalError> {
         Ok(self.get::<Totals>(TOTALS_KEY)?.unwrap_or_default())
@@ -154,7 +140,7 @@ impl View<'_> {
             connections: 0,
             store_bytes: space.used(totals.row_bytes, totals.artifact_bytes),
             store_max_bytes: space.max_bytes(),
-            outbox_depth: self.len(TableId::Outbox)?,
+            outbox_depth: self.outbox_depth()?,
             events: self.len(TableId::Events)?,
         })
     }

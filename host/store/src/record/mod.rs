@@ -5,6 +5,7 @@
 //! one stays readable. The bytes of one sample of each record are pinned in a test.
 
 mod call;
+mod central;
 mod counters;
 mod device;
 mod session;
@@ -28,6 +29,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use call::CallRow;
+pub(crate) use central::{CentralRow, CentralSessionRow, EnrolmentRow};
 pub(crate) use counters::{DaysRow, Head, MigrationRow, OwnerRow, Totals};
 pub(crate) use device::CounterRow;
 pub(crate) use session::Digest;
@@ -114,6 +116,8 @@ macro_rules! stored_as_they_are {
 
 stored_as_they_are! {
     ApprovalRecord => Approvals;
+    CentralRow => Central;
+    CentralSessionRow => CentralSessions;
     ConnectionRecord => Connections;
     ConversationMessage => Messages;
     CounterRow => Counters;
@@ -196,11 +200,14 @@ fn decodes(table: TableId, bytes: &[u8]) -> bool {
         TableId::Devices => reads::<lanyard_ports::journal::DeviceRecord>(bytes),
         TableId::Connections => reads::<ConnectionRecord>(bytes),
         TableId::Counters => reads::<CounterRow>(bytes),
+        TableId::Central => reads::<CentralRow>(bytes),
+        TableId::CentralSessions => reads::<CentralSessionRow>(bytes),
         TableId::SessionsByChange
         | TableId::ApprovalsByTime
         | TableId::ApprovalsBySession
         | TableId::ApprovalsPending
         | TableId::CommandsByTime
-        | TableId::ArtifactsBySession => bytes.is_empty(),
+        | TableId::ArtifactsBySession
+        | TableId::CentralQueue => bytes.is_empty(),
     }
 }

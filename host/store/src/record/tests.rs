@@ -36,6 +36,32 @@ fn call_row() -> CallRow {
     }
 }
 
+fn central_row() -> CentralRow {
+    CentralRow {
+        enrolment: Some(EnrolmentRow {
+            agent_id: "agent-1".to_owned(),
+            tenant_id: "acme".to_owned(),
+            first_outbox: 300,
+        }),
+        sent: 310,
+        head_seq: 11,
+        head_hash: [7; 32],
+        command: 4,
+        place: 500,
+    }
+}
+
+fn central_session_row() -> CentralSessionRow {
+    CentralSessionRow {
+        workspace_id: sample::id("ws1"),
+        shipped_seq: 300,
+        timeline: true,
+        job_id: Some("job-1".to_owned()),
+        deleted: false,
+        place: Some(500),
+    }
+}
+
 /// Encodes, decodes, compares, and says what the bytes hash to.
 fn round_trip<R: Record + PartialEq + std::fmt::Debug>(record: &R) -> String {
     let bytes = record.encode().unwrap();
@@ -79,6 +105,8 @@ fn every_record() -> Vec<String> {
         round_trip(&sample::device_record("d1", 7)),
         round_trip(&sample::connection_record(300, true)),
         round_trip(&CounterRow { count: 300 }),
+        round_trip(&central_row()),
+        round_trip(&central_session_row()),
     ]
 }
 
@@ -133,6 +161,8 @@ const PINNED: &[&str] = &[
     "devices 7acd385e8c057750",
     "connections a88ea3fcb9f350af",
     "counters 261d5919e9e0b27f",
+    "central 38ff96e82cac180f",
+    "central_sessions c0dcee18e024c124",
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lanyard_ports::journal::{
-    ArtifactStore, CallPhase, Cursor, DeviceRecord, Journal, MAX_CONNECTIONS_KEPT, Write,
+    ArtifactStore, AuditHead, CallPhase, Cursor, DeviceRecord, Journal, MAX_CONNECTIONS_KEPT, Write,
 };
 use lanyard_protocol::event::EventBody;
 
@@ -114,6 +114,7 @@ fn batches_there(dir: &Path) -> usize {
     assert_eq!(store.message_count(&sid("a")).unwrap(), whole as u64);
     assert_eq!(store.counters().unwrap().events, after);
     host_rows_there(&store, whole);
+    waiting_rows_there(&store, whole);
     for batch in 0..whole {
         let call = store.call(&sid("a"), &cid(&format!("c{batch}"))).unwrap().unwrap();
         assert_eq!(call.phase, CallPhase::Finished);
@@ -139,6 +140,21 @@ fn host_rows_there(store: &Store, whole: usize) {
     assert_eq!(count, whole as u64);
 }
 
+/// What waits for the centre, as so many batches leave it: each adds a record and tells that those before were taken.
+fn waiting_rows_there(store: &Store, whole: usize) {
+    let last = whole as u64;
+    let waiting: Vec<_> =
+        store.outbox(0, usize::MAX).unwrap().into_iter().map(|(number, _)| number).collect();
+    assert_eq!(waiting, (last.max(1)..=last).collect::<Vec<_>>(), "a record is lost or there twice");
+    assert_eq!(store.audit_head().unwrap(), if whole < 2 { AuditHead::default() } else { head(last - 1) });
+    assert_eq!(store.central_command(), Ok(last));
+    let line: Vec<_> =
+        store.unshipped(9).unwrap().into_iter().map(|it| (it.session.shipped_seq, it.last_seq)).collect();
+    let ends = |batches: u64| batches * PER_BATCH as u64;
+    let expected: Vec<_> = last.checked_sub(1).map(|sent| (ends(sent), ends(last))).into_iter().collect();
+    assert_eq!(line, expected);
+}
+
 /// The device a batch adds.
 fn paired(batch: usize) -> DeviceRecord {
     let turn = batch % 3;
@@ -153,7 +169,8 @@ async fn child_writes_until_killed() {
     let first = batches_there(dir);
     let (store, _) = open(dir);
     if store.session(&sid("a")).is_err() {
-        store.commit(vec![session("a")]).await.unwrap();
+        let first = vec![enrol("agent-1", "acme"), session("a"), central_session("a", 0)];
+        store.commit(first).await.unwrap();
     }
     println!();
     for batch in first.. {
@@ -163,7 +180,11 @@ async fn child_writes_until_killed() {
         if let Some(completed) = &mut record.completed {
             completed.result.artifact_uris = vec![artifact.to_string()];
         }
-        let rows = vec![
+        let before = batch as u64;
+        let sent = Write::Shipped { session_id: sid("a"), seq: before * PER_BATCH as u64 };
+        let mut rows = vec![
+            audit("a"),
+            sent,
             event("a", &number),
             event("a", &number),
             event("a", &number),
@@ -173,7 +194,12 @@ async fn child_writes_until_killed() {
             Write::RemoveDevice(paired(batch + 1).device_id),
             connection(batch as u64 + 1, false),
             count("batches", 1),
+            Write::CentralCommand(before + 1),
         ];
+        if batch > 0 {
+            // As the connector does it: what the batches before have made was taken meanwhile.
+            rows.push(Write::AcknowledgeOutbox { up_to: before, head: head(before) });
+        }
         if batch % 4 == 3 {
             store.append(rows).await.unwrap();
             store.commit(vec![]).await.unwrap();

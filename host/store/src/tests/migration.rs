@@ -40,25 +40,34 @@ const TABLES_OF_1: [&str; 25] = [
     "artifacts_by_session",
 ];
 
+/// The tables that version 2 added, as they were released. Never changes.
+const TABLES_OF_2: [&str; 3] = ["devices", "connections", "counters"];
+
 /// A closed store with the tables of version 1 and no others.
 async fn of_version_1() -> tempfile::TempDir {
+    of_version(1, &TABLES_OF_1).await
+}
+
+/// A closed store as a host of an earlier version left it.
+async fn of_version(version: u32, tables: &[&str]) -> tempfile::TempDir {
     let f = Fixture::new();
     f.commit(vec![session("a"), event("a", "one"), rule("r1", None), command("k", "ff", 1)]).await;
     f.store.close().unwrap();
     drop(f.store);
     let db = database(f.dir.path());
     let txn = db.begin_write().unwrap();
-    for table in TableId::ALL.iter().filter(|table| !TABLES_OF_1.contains(&table.name())) {
+    for table in TableId::ALL.iter().filter(|table| !tables.contains(&table.name())) {
         assert!(txn.delete_table(table.definition()).unwrap());
     }
     {
         let mut applied = txn.open_table(TableId::Migrations.definition()).unwrap();
-        let row = applied.remove(keys::number(2).as_slice()).unwrap().unwrap().value().to_vec();
-        applied.insert(keys::number(1).as_slice(), row.as_slice()).unwrap();
+        let now = keys::number(u64::from(crate::schema::VERSION));
+        let row = applied.remove(now.as_slice()).unwrap().unwrap().value().to_vec();
+        applied.insert(keys::number(u64::from(version)).as_slice(), row.as_slice()).unwrap();
     }
     txn.open_table(TableId::Meta.definition())
         .unwrap()
-        .insert(b"schema".as_slice(), 1_u32.to_be_bytes().as_slice())
+        .insert(b"schema".as_slice(), version.to_be_bytes().as_slice())
         .unwrap();
     txn.commit().unwrap();
     f.dir
@@ -114,11 +123,35 @@ async fn a_migration_is_recorded_beside_the_first_version() {
     let txn = database(dir.path()).begin_read().unwrap();
     let applied = txn.open_table(TableId::Migrations.definition()).unwrap();
     let numbers: Vec<_> = applied.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
-    assert_eq!(numbers, [keys::number(1), keys::number(2)]);
+    assert_eq!(numbers, [keys::number(1), keys::number(2), keys::number(3)]);
 }
 
 #[test]
 fn the_first_tables_are_those_of_version_1() {
     let first: Vec<_> = TableId::ALL.iter().take(TABLES_OF_1.len()).map(|table| table.name()).collect();
     assert_eq!(first, TABLES_OF_1);
+    let second: Vec<_> = TableId::ALL.iter().skip(first.len()).take(TABLES_OF_2.len()).collect();
+    assert_eq!(second.iter().map(|table| table.name()).collect::<Vec<_>>(), TABLES_OF_2);
+}
+
+#[tokio::test]
+async fn a_store_of_version_2_was_enrolled_nowhere_and_can_be() {
+    let tables_of_2: Vec<_> = TABLES_OF_1.iter().chain(&TABLES_OF_2).copied().collect();
+    let dir = of_version(2, &tables_of_2).await;
+    assert_eq!(tables(dir.path()).len(), tables_of_2.len());
+    let (store, report) = open(dir.path());
+    assert_eq!(report, OpenReport { migrated_from: Some(2), ..OpenReport::default() });
+    assert_eq!((store.enrolment(), store.unshipped(9)), (Ok(None), Ok(vec![])));
+    assert_eq!(store.events(&sid("a"), Cursor::End, 9).unwrap().last_seq, 1);
+    store
+        .commit(vec![enrol("agent-1", "acme"), central_session("a", 0), audit("a"), event("a", "two")])
+        .await
+        .unwrap();
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(tables(dir.path()).len(), TableId::ALL.len());
+    let (store, report) = open(dir.path());
+    assert_eq!(report, OpenReport::default());
+    assert_eq!(store.audit_backlog().unwrap().records, 1);
+    assert_eq!(store.unshipped(9).unwrap()[0].last_seq, 2);
 }

@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod basics;
+mod central;
 mod corrupt;
 mod crash;
 mod devices;

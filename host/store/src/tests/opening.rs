@@ -67,7 +67,7 @@ fn a_newer_store_is_refused_and_left_alone() {
         txn.commit().unwrap();
     }
     let refused = Store::open(StoreOptions::new(f.dir.path()), Arc::new(Heard::default()));
-    let Err(error @ OpenError::Newer { found: 99, known: 2, .. }) = refused else { panic!("{refused:?}") };
+    let Err(error @ OpenError::Newer { found: 99, known: 3, .. }) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("update Lanyard"));
     assert!(path.exists());
 }

@@ -1,8 +1,8 @@
 //! One of each: rows as the rest of the host would write them.
 
 use lanyard_ports::journal::{
-    Baseline, CallPhase, CallRecord, Checkpoint, CommandRecord, DeviceRecord, NewEvent, ProvisionalDevice,
-    Replay, SessionProgress, SessionRecord, Write,
+    AuditHead, Baseline, CallPhase, CallRecord, CentralSession, Checkpoint, CommandRecord, DeviceRecord,
+    Enrolment, NewEvent, ProvisionalDevice, Replay, SessionProgress, SessionRecord, Write,
 };
 use lanyard_protocol::approval::{
     ApprovalAnswer, ApprovalDetail, ApprovalRecord, ApprovalRequest, ApprovalState, ChangeKind, Decision,
@@ -439,6 +439,38 @@ pub(crate) fn step_after(session: &str, number: usize) -> Vec<Write> {
             p.add_tokens = 100;
         }),
     ]
+}
+
+pub(crate) fn audit(session: &str) -> Write {
+    Write::Audit(Box::new(envelope(session)))
+}
+
+pub(crate) fn enrolment_record(agent: &str, tenant: &str, first_outbox: u64) -> Enrolment {
+    Enrolment { agent_id: agent.to_owned(), tenant_id: tenant.to_owned(), first_outbox }
+}
+
+pub(crate) fn enrol(agent: &str, tenant: &str) -> Write {
+    // The number is the store's own; a wrong one must not matter.
+    Write::Enrol(Box::new(enrolment_record(agent, tenant, 99)))
+}
+
+pub(crate) fn head(seq: u64) -> AuditHead {
+    AuditHead { seq, hash: [u8::try_from(seq % 256).unwrap(); 32] }
+}
+
+pub(crate) fn central_session_record(session: &str, shipped_seq: u64) -> CentralSession {
+    CentralSession {
+        session_id: sid(session),
+        workspace_id: id("ws1"),
+        shipped_seq,
+        timeline: true,
+        job_id: Some("job-1".to_owned()),
+        deleted: false,
+    }
+}
+
+pub(crate) fn central_session(session: &str, shipped_seq: u64) -> Write {
+    Write::CentralSession(Box::new(central_session_record(session, shipped_seq)))
 }
 
 pub(crate) fn sid(text: &str) -> SessionId {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use lanyard_ports::journal::{Baseline, Checkpoint, CommandRecord, JournalError, NewEvent, Write};
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::envelope::EventEnvelope;
 use lanyard_protocol::event::{EventBody, SessionEvent};
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::message::ConversationMessage;
@@ -36,13 +35,21 @@ impl Stage<'_, '_> {
             Write::Reread(_) => Ok(()),
             Write::Baseline(baseline) => self.baseline(&baseline),
             Write::Command(record) => self.command(&record),
-            Write::Audit(envelope) => self.audit(&envelope),
+            Write::Audit(envelope) => self.audit(*envelope),
             Write::Host(body) => self.tell_host(Timestamp::now(), *body),
             Write::Device(record) => self.device(&record),
             Write::RemoveDevice(id) => self.remove_device(&id),
             Write::Connection(record) => self.connection(&record),
             Write::Count(counts) => self.count(counts),
             Write::DeleteSession(id) => self.delete_session(&id),
+            Write::Enrol(enrolment) => self.enrol(*enrolment),
+            Write::Unenrol => self.unenrol(),
+            Write::AcknowledgeOutbox { up_to, head } => self.acknowledge_outbox(up_to, head),
+            Write::AuditHead(head) => self.audit_head(head),
+            Write::CentralSession(session) => self.central_session(*session),
+            Write::Shipped { session_id, seq } => self.shipped(&session_id, seq),
+            Write::ForgetCentralSession(id) => self.forget_central_session(&id),
+            Write::CentralCommand(number) => self.central_command(number),
         }
     }
 
@@ -63,6 +70,7 @@ impl Stage<'_, '_> {
             EventBody::TaskCompleted(completed) => self.digest(&event.session_id, &completed.text)?,
             _ => {}
         }
+        self.log_grew(&event.session_id)?;
         self.outcome.events.push(Arc::new(event));
         Ok(())
     }
@@ -114,10 +122,5 @@ impl Stage<'_, '_> {
             keys::command_by_time(record.at, &record.principal, &record.command_id),
         );
         self.put(key, record)
-    }
-
-    fn audit(&mut self, envelope: &EventEnvelope) -> Result<(), Rejection> {
-        self.totals.outbox_seq += 1;
-        self.put(keys::number(self.totals.outbox_seq), envelope)
     }
 }

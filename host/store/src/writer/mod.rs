@@ -3,6 +3,7 @@
 mod apply;
 mod approval;
 mod call;
+mod central;
 mod device;
 mod group;
 mod prune;

@@ -6,7 +6,8 @@ use lanyard_ports::journal::MAX_CONNECTIONS_KEPT;
 use super::tables::Tables;
 use crate::error::Fault;
 use crate::keys;
-use crate::record::Totals;
+use crate::record::{CentralRow, Record, Totals};
+use crate::schema::CENTRAL_KEY;
 use crate::table::TableId;
 
 /// Host events kept at least. A client that was away longer lists the sessions anew, which is cheaper than replaying.
@@ -24,8 +25,9 @@ pub(crate) const COMMAND_AGE: u64 = 24 * 60 * 60 * 1000;
 /// Answers dropped per transaction at most.
 const COMMANDS_AT_ONCE: usize = 64;
 
-/// Outbox rows kept at least. A host without central services keeps a local audit log of about this many calls (some
-/// tens of megabytes); what a backend that is configured but away means for it is the backend's own policy.
+/// Outbox rows of this machine's own log kept at least: about as many calls (some tens of megabytes). Rows that wait for
+/// central services are none of it and stay until they have been sent, however many they are; what bounds them is that
+/// calls which change things are refused when too many wait.
 pub(crate) const OUTBOX: u64 = 50_000;
 
 /// Outbox rows dropped at once.
@@ -47,12 +49,17 @@ pub(super) fn connections(tables: &mut Tables<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Drops the oldest outbox rows beyond the bound.
+/// Drops the oldest outbox rows beyond the bound, and none that waits to be sent.
 pub(super) fn outbox(tables: &mut Tables<'_>, totals: &Totals) -> Result<(), Fault> {
     if tables.len(TableId::Outbox)? < OUTBOX + OUTBOX_SLACK {
         return Ok(());
     }
-    let first = totals.outbox_seq + 1 - OUTBOX;
+    let mut first = (totals.outbox_seq + 1).saturating_sub(OUTBOX);
+    if let Some(bytes) = tables.get(TableId::Central, CENTRAL_KEY)? {
+        // A row that cannot be read may stand for an enrolment: then everything stays.
+        let unsent = CentralRow::decode(&bytes).map_or(Some(0), |row| row.first_unsent());
+        first = unsent.map_or(first, |unsent| first.min(unsent));
+    }
     tables.remove_range(TableId::Outbox, &keys::number(0), &keys::number(first))?;
     Ok(())
 }

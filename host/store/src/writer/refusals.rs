@@ -73,7 +73,15 @@ pub(super) fn deletes(batch: &[Write]) -> bool {
 /// Whether a batch may be written where the disk is about to be full: it makes room, or takes a right away, which must
 /// not wait for room.
 pub(super) fn takes_away(batch: &[Write]) -> bool {
-    batch.iter().any(|write| matches!(write, Write::DeleteSession(_) | Write::RemoveDevice(_)))
+    batch.iter().any(|write| {
+        matches!(
+            write,
+            Write::DeleteSession(_)
+                | Write::RemoveDevice(_)
+                | Write::AcknowledgeOutbox { .. }
+                | Write::Unenrol
+        )
+    })
 }
 
 fn rereads(batch: &[Write], session: &SessionId) -> bool {
@@ -101,6 +109,8 @@ pub(super) fn sessions(batch: &[Write]) -> impl Iterator<Item = &SessionId> {
         Write::Checkpoint(checkpoint) => Some(&checkpoint.session_id),
         Write::ClearCheckpoint(id) | Write::Reread(id) | Write::DeleteSession(id) => Some(id),
         Write::Baseline(baseline) => Some(&baseline.session_id),
+        // What the centre has of a session builds on nothing in its log, and must not be held up by a hole in it.
+        Write::CentralSession(_) | Write::Shipped { .. } | Write::ForgetCentralSession(_) => None,
         Write::Rule(_)
         | Write::RemoveRule(_)
         | Write::Command(_)
@@ -109,6 +119,11 @@ pub(super) fn sessions(batch: &[Write]) -> impl Iterator<Item = &SessionId> {
         | Write::Device(_)
         | Write::RemoveDevice(_)
         | Write::Connection(_)
+        | Write::Enrol(_)
+        | Write::Unenrol
+        | Write::AcknowledgeOutbox { .. }
+        | Write::AuditHead(_)
+        | Write::CentralCommand(_)
         | Write::Count(_) => None,
     })
 }

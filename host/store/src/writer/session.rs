@@ -146,6 +146,7 @@ impl Stage<'_, '_> {
             self.remove(table, id.as_str().as_bytes().to_vec());
         }
         self.remove(TableId::SessionsByChange, keys::by_change(record.summary.updated_at, id));
+        self.deleted_for_centre(id)?;
         self.session_gone(id);
         let gone = HostEventBody::SessionDeleted(SessionDeleted { session_id: id.clone() });
         self.tell_host(Timestamp::now(), gone)

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use lanyard_ports::journal::{
-    Baseline, CallRecord, Checkpoint, CommandRecord, Cursor, DeviceRecord, EventPage, Journal, JournalError,
-    NewEvent, SessionRecord, Write,
+    AuditBacklog, AuditHead, Baseline, CallRecord, CentralSession, Checkpoint, CommandRecord, Cursor,
+    DeviceRecord, Enrolment, EventPage, Journal, JournalError, LogBacklog, NewEvent, SessionRecord,
+    Unshipped, Write,
 };
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::{ApprovalRecord, RememberedRule};
@@ -375,6 +376,34 @@ impl Journal for MemoryJournal {
 
     fn outbox(&self, _: u64, _: usize) -> Result<Vec<(u64, EventEnvelope)>, JournalError> {
         unreachable!("the loop reads no outbox")
+    }
+
+    fn enrolment(&self) -> Result<Option<Enrolment>, JournalError> {
+        unreachable!("the loop knows nothing of the centre")
+    }
+
+    fn audit_head(&self) -> Result<AuditHead, JournalError> {
+        unreachable!("the loop knows nothing of the centre")
+    }
+
+    fn central_command(&self) -> Result<u64, JournalError> {
+        unreachable!("the loop knows nothing of the centre")
+    }
+
+    fn central_session(&self, _: &SessionId) -> Result<Option<CentralSession>, JournalError> {
+        unreachable!("the loop knows nothing of the centre")
+    }
+
+    fn unshipped(&self, _: usize) -> Result<Vec<Unshipped>, JournalError> {
+        unreachable!("the loop knows nothing of the centre")
+    }
+
+    fn audit_backlog(&self) -> Result<AuditBacklog, JournalError> {
+        unreachable!("the loop knows nothing of the centre")
+    }
+
+    fn log_backlog(&self) -> Result<LogBacklog, JournalError> {
+        unreachable!("the loop knows nothing of the centre")
     }
 
     fn devices(&self) -> Result<Vec<DeviceRecord>, JournalError> {

@@ -50,6 +50,11 @@ impl ScriptedModel {
         self.requests.lock().unwrap().clone()
     }
 
+    /// A call is under way, and the script is over.
+    pub(crate) fn hangs(&self) -> bool {
+        self.in_flight() == 1 && self.script.lock().unwrap().is_empty()
+    }
+
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)
     }

@@ -55,6 +55,7 @@ struct Gate {
     script: Mutex<VecDeque<Option<PolicyStop>>>,
     asked: AtomicU64,
     models: Mutex<Vec<String>>,
+    revoked: tokio::sync::watch::Sender<Option<String>>,
 }
 
 #[async_trait::async_trait]
@@ -65,6 +66,15 @@ impl PolicyGate for Gate {
         match self.script.lock().unwrap().pop_front().flatten() {
             Some(stop) => Err(stop),
             None => Ok(InForce { bundle_version: "7".into(), limits: *self.limits.lock().unwrap() }),
+        }
+    }
+
+    async fn revoked(&self) -> PolicyStop {
+        let mut revoked = self.revoked.subscribe();
+        let reason = revoked.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        match reason {
+            Ok(reason) => PolicyStop::Revoked { reason: reason.unwrap_or_default() },
+            Err(_) => std::future::pending().await,
         }
     }
 }
@@ -116,6 +126,7 @@ impl World {
                 script: Mutex::default(),
                 asked: AtomicU64::new(0),
                 models: Mutex::default(),
+                revoked: tokio::sync::watch::Sender::new(None),
             }),
             ids,
             clock: Arc::default(),
@@ -134,6 +145,18 @@ impl World {
     /// Answers of the gate, in order; `None` lets the call pass, as does the end of the list.
     pub(crate) fn gate(&self, answers: impl IntoIterator<Item = Option<PolicyStop>>) {
         self.gate.script.lock().unwrap().extend(answers);
+    }
+
+    /// The policy is taken back, and with it the next calls.
+    pub(crate) fn revoke(&self, reason: &str) {
+        self.gate([Some(PolicyStop::Revoked { reason: reason.to_owned() })]);
+        self.gate.revoked.send_replace(Some(reason.to_owned()));
+    }
+
+    /// A policy is in force again.
+    pub(crate) fn permit(&self) {
+        self.gate.script.lock().unwrap().clear();
+        self.gate.revoked.send_replace(None);
     }
 
     pub(crate) fn gate_asked(&self) -> u64 {
