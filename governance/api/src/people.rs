@@ -1,0 +1,181 @@
+//! People and tenants: who may use the console, and as what.
+
+use lanyard_protocol::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{TenantId, UserId};
+
+/// What a person may do in a tenant; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sees everything but secrets.
+    Viewer,
+    /// Answers approvals and pairings, cancels.
+    Approver,
+    /// Changes policy, people, hosts; dispatches jobs.
+    Admin,
+}
+
+impl Role {
+    /// The wire spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Approver => "approver",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+/// Answer of `GET /me`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Me {
+    /// The person.
+    pub user_id: UserId,
+    /// Name for people.
+    pub name: String,
+    /// E-mail, where the provider told it.
+    pub email: Option<String>,
+    /// The operator of the installation: may make tenants.
+    pub operator: bool,
+    /// The tenant worked in.
+    pub tenant: TenantInfo,
+    /// As what.
+    pub role: Role,
+    /// Tenants the person may change to.
+    pub tenants: Vec<TenantInfo>,
+    /// The sign-in ends at this instant.
+    pub expires_at: Timestamp,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TenantInfo {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Name for people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Body of `POST /tenants`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewTenant {
+    /// The id, lower-case letters, digits and `-`; absent: made from the name.
+    pub tenant_id: Option<TenantId>,
+    /// Name for people.
+    pub name: String,
+}
+
+/// Body of `POST /me/tenant`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChooseTenant {
+    /// Where to work.
+    pub tenant_id: TenantId,
+}
+
+/// A person of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Person {
+    /// The person.
+    pub user_id: UserId,
+    /// Name for people.
+    pub name: String,
+    /// E-mail: how an invited person is recognised at the first sign-in.
+    pub email: Option<String>,
+    /// As what.
+    pub role: Role,
+    /// When last seen.
+    pub last_seen_at: Option<Timestamp>,
+    /// Has signed in at least once.
+    pub joined: bool,
+}
+
+/// Body of `POST /people`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InvitePerson {
+    /// Name for people.
+    pub name: String,
+    /// Verified address at the identity provider. Absent: the answer carries a one-time link instead.
+    pub email: Option<String>,
+    /// As what.
+    pub role: Role,
+}
+
+/// Answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Invited {
+    /// The person.
+    pub person: Person,
+    /// Token of a one-time sign-in link (`/console/#/sign-in/TOKEN`), shown once; absent where OIDC is used.
+    pub link_token: Option<String>,
+}
+
+/// Body of `PATCH /people/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangePerson {
+    /// As what.
+    pub role: Role,
+}
+
+/// Answer of `GET /login`: how one may sign in here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct LoginWays {
+    /// `GET /login/oidc` leads to this provider.
+    pub oidc: Option<String>,
+    /// One-time links are printed by `lanyard-central sign-in-link` on the machine.
+    pub links: bool,
+}
+
+/// Body of `POST /login/link`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LinkLogin {
+    /// The one-time token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for LinkLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LinkLogin(..)")
+    }
+}
+
+/// Answer to it. The same secret is set as an HttpOnly cookie; scripts outside browsers send it as a bearer token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SignedIn {
+    /// Bearer token.
+    pub token: String,
+    /// Runs out at this instant.
+    pub expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedIn").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
