@@ -1,0 +1,218 @@
+//! Proposing an answer from the console, and what the host said of it.
+
+use lanyard_governance_api::approval::{ApprovalInfo, Proposal, ProposalOutcome};
+use lanyard_governance_api::command::{NewCommand, Order};
+use lanyard_governance_api::endpoint::{GetJob, GetSession, ProposeDecision, QueueCommand, ReportOutcome};
+use lanyard_governance_api::id::{JobId, ProposalId};
+use lanyard_governance_api::job::Job;
+use lanyard_governance_api::limits::MAX_TEXT_BYTES;
+use lanyard_governance_api::page::Nothing;
+use lanyard_governance_api::session::SessionInfo;
+use lanyard_governance_foundation::caller::Person;
+use lanyard_governance_foundation::trail;
+use lanyard_governance_foundation::{Ask, Caller, Fault, Statement, Tx, fresh_id};
+use lanyard_protocol::Timestamp;
+use lanyard_protocol::approval::ApprovalState;
+use lanyard_protocol::id::ApprovalId;
+use lanyard_protocol::policy::Approver;
+
+use crate::record::{self, decision_name, state_name, trail_record};
+use crate::{State, answerable, read};
+
+/// Proposals of one approval. The first answer wins at the host; so many are a defect, or a person who presses a button
+/// that does nothing.
+const MAX_PROPOSALS: usize = 20;
+
+/// `POST /approvals/{approval_id}/decision`
+pub(crate) async fn propose(state: State, ask: Ask<ProposeDecision>) -> Result<Proposal, Fault> {
+    let id: ApprovalId = ask.path.get("approval_id")?;
+    let person = ask.caller.person()?;
+    if ask.body.reason.as_ref().is_some_and(|reason| reason.len() > MAX_TEXT_BYTES) {
+        return Err(Fault::invalid(format!("a reason has at most {MAX_TEXT_BYTES} bytes")));
+    }
+    let mut tx = state.foundation.database.read(&ask.caller).await?;
+    let seen = read::one(&mut tx, &ask.caller, &id, "").await?;
+    drop(tx);
+    open(&seen, state.foundation.clock.now())?;
+    not_by_its_dispatcher(&state, person, &seen).await?;
+    let host = answerable::ask(&state.foundation, &person.tenant, &seen.agent_id).await?;
+    if !answerable::accepts(&host) {
+        return Err(Fault::conflict(
+            "the owner of this machine has not allowed answers from the centre; it must be answered on the machine \
+             or one of its paired devices",
+        ));
+    }
+    let now = state.foundation.clock.now();
+    let proposal = Proposal {
+        proposal_id: fresh_id("prp")?,
+        decision: ask.body.decision,
+        by: person.user.clone(),
+        by_name: person.name.clone(),
+        reason: ask.body.reason.clone(),
+        at: now,
+        outcome: ProposalOutcome::Sent,
+        refusal: None,
+    };
+    let mut tx = state.foundation.database.write(&ask.caller).await?;
+    write(&state, &mut tx, &ask.caller, &id, &proposal).await?;
+    tx.commit().await?;
+    // Kept before it is sent: what the host says of it always finds it.
+    let order = Order::DecideApproval {
+        session_id: seen.record.request.session_id.clone(),
+        approval_id: id.clone(),
+        proposal_id: proposal.proposal_id.clone(),
+        decision: proposal.decision,
+        reason: proposal.reason.clone(),
+    };
+    let command = NewCommand { by: Some(person.user.clone()), by_name: Some(person.name.clone()), order };
+    let path = [("agent_id", seen.agent_id.as_str())];
+    let queued =
+        state.foundation.peers.call::<QueueCommand>(Some(&person.tenant), &path, &Nothing {}, &command).await;
+    if let Err(fault) = queued {
+        unsent(&state, &ask.caller, &id, &proposal.proposal_id, &fault).await?;
+        return Err(fault);
+    }
+    Ok(proposal)
+}
+
+/// Refuses what no answer from the centre can settle.
+fn open(info: &ApprovalInfo, now: Timestamp) -> Result<(), Fault> {
+    let record = &info.record;
+    if record.state != ApprovalState::Pending {
+        return Err(Fault::conflict(format!("this question is {} already", state_name(record.state))));
+    }
+    if record.request.deadline <= now {
+        return Err(Fault::conflict("the deadline of this question has passed; it counts as denied"));
+    }
+    if record.request.approver == Approver::Local {
+        return Err(Fault::conflict(
+            "the rule of this question lets only somebody at the machine itself answer it",
+        ));
+    }
+    Ok(())
+}
+
+/// Whoever dispatched a job never approves what it does. The job is the one the host named, and the one its session was
+/// opened for.
+async fn not_by_its_dispatcher(state: &State, person: &Person, info: &ApprovalInfo) -> Result<(), Fault> {
+    let (peers, tenant) = (&state.foundation.peers, Some(&person.tenant));
+    let session = &info.record.request.session_id;
+    let path = [("session_id", session.as_str())];
+    let of_session: Option<JobId> =
+        match peers.call::<GetSession>(tenant, &path, &Nothing {}, &Nothing {}).await {
+            Ok(SessionInfo { job_id, .. }) => job_id,
+            // A session that the centre never heard of was not opened for a job of the centre.
+            Err(fault) if fault.status() == 404 => None,
+            Err(fault) => return Err(fault),
+        };
+    let mut jobs: Vec<JobId> = info.job_id.iter().cloned().chain(of_session).collect();
+    jobs.dedup();
+    for job in jobs {
+        let path = [("job_id", job.as_str())];
+        let job: Job = match peers.call::<GetJob>(tenant, &path, &Nothing {}, &Nothing {}).await {
+            Ok(job) => job,
+            Err(fault) if fault.status() == 404 => {
+                return Err(Fault::conflict(format!("the job {job} of this question is not known here")));
+            }
+            Err(fault) => return Err(fault),
+        };
+        if job.created_by == person.user {
+            return Err(Fault::forbidden(
+                "you dispatched the job that asks this; somebody else must answer it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a proposal down, if the question still waits for one.
+async fn write(
+    state: &State,
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &ApprovalId,
+    proposal: &Proposal,
+) -> Result<(), Fault> {
+    let mut now_there = [read::one(tx, caller, id, " {lock}").await?];
+    open(&now_there[0], proposal.at)?;
+    read::add_proposals(tx, &mut now_there).await?;
+    if now_there[0].proposals.len() >= MAX_PROPOSALS {
+        return Err(Fault::conflict(format!(
+            "{MAX_PROPOSALS} answers were proposed already; the host has not taken one"
+        )));
+    }
+    let sql = "INSERT INTO approval_proposals (tenant_id, proposal_id, approval_id, decision, by_user, by_name, \
+        reason, at, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent')";
+    let statement = Statement::new(sql)
+        .bind_id(&proposal.proposal_id)
+        .bind_id(id)
+        .bind(decision_name(proposal.decision))
+        .bind_id(&proposal.by)
+        .bind(proposal.by_name.as_str())
+        .bind(proposal.reason.as_deref())
+        .bind(proposal.at);
+    tx.run(statement).await?;
+    let fact = format!("proposal:{}", proposal.proposal_id);
+    record::add(tx, id, &fact, proposal.at, caller, proposal).await?;
+    let entry = trail_record("approval_proposed", &now_there[0].record)
+        .by(caller)
+        .about_agent(&now_there[0].agent_id)
+        .with("proposalId", proposal.proposal_id.as_str())
+        .with("decision", decision_name(proposal.decision));
+    trail::record(tx, caller.tenant()?, state.foundation.clock.as_ref(), entry).await
+}
+
+/// The host was not given the command, as far as is known here. Should it say otherwise, its word counts.
+async fn unsent(
+    state: &State,
+    caller: &Caller,
+    id: &ApprovalId,
+    proposal: &ProposalId,
+    cause: &Fault,
+) -> Result<(), Fault> {
+    let refusal = format!("it could not be sent to the host: {}", cause.wire.message);
+    let mut tx = state.foundation.database.write(caller).await?;
+    let sql = "UPDATE approval_proposals SET outcome = 'unsent', refusal = $3 \
+        WHERE tenant_id = $1 AND proposal_id = $2 AND outcome = 'sent'";
+    tx.run(Statement::new(sql).bind_id(proposal).bind(refusal.as_str())).await?;
+    let body = serde_json::json!({ "proposalId": proposal, "refusal": refusal });
+    let fact = format!("unsent:{proposal}");
+    record::add(&mut tx, id, &fact, state.foundation.clock.now(), caller, &body).await?;
+    Ok(tx.commit().await?)
+}
+
+/// `POST /approvals/{approval_id}/outcome`
+pub(crate) async fn outcome(state: State, ask: Ask<ReportOutcome>) -> Result<Nothing, Fault> {
+    let id: ApprovalId = ask.path.get("approval_id")?;
+    let told = match ask.body.outcome {
+        ProposalOutcome::Accepted => "accepted",
+        ProposalOutcome::Refused => "refused",
+        ProposalOutcome::Sent => return Err(Fault::invalid("outcome is accepted or refused")),
+    };
+    let proposal = &ask.body.proposal_id;
+    let mut tx = state.foundation.database.write(&ask.caller).await?;
+    let info = read::one(&mut tx, &ask.caller, &id, " {lock}").await?;
+    let sql = "SELECT outcome FROM approval_proposals WHERE tenant_id = $1 AND approval_id = $2 AND proposal_id = $3";
+    let row = tx.one(Statement::new(sql).bind_id(&id).bind_id(proposal)).await?;
+    let Some(row) = row else { return Err(Fault::not_found("proposal", proposal)) };
+    match row.text("outcome")?.as_str() {
+        "sent" | "unsent" => {}
+        before if before == told => return Ok(Nothing {}),
+        before => {
+            return Err(Fault::conflict(format!("the host said before that this proposal was {before}")));
+        }
+    }
+    let sql =
+        "UPDATE approval_proposals SET outcome = $3, refusal = $4 WHERE tenant_id = $1 AND proposal_id = $2";
+    let refusal = ask.body.refusal.as_deref();
+    tx.run(Statement::new(sql).bind_id(proposal).bind(told).bind(refusal)).await?;
+    let now = state.foundation.clock.now();
+    record::add(&mut tx, &id, &format!("outcome:{proposal}"), now, &ask.caller, &ask.body).await?;
+    let entry = trail_record("approval_proposal_settled", &info.record)
+        .about_agent(&info.agent_id)
+        .with("proposalId", proposal.as_str())
+        .with("outcome", told);
+    trail::record(&mut tx, ask.caller.tenant()?, state.foundation.clock.as_ref(), entry).await?;
+    tx.commit().await?;
+    Ok(Nothing {})
+}

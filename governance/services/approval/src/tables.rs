@@ -1,0 +1,54 @@
+//! Tables of the Approval Service.
+//!
+//! `approval_facts` is the record: what was told, in the words it was told in, never changed and never removed.
+//! `approvals` and `approval_proposals` are what follows from it, for reading.
+
+use lanyard_governance_foundation::Migration;
+
+/// Tables.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    service: "approval",
+    number: 1,
+    sql: "CREATE TABLE approvals (
+    tenant_id TEXT NOT NULL,
+    approval_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    job_id TEXT,
+    state TEXT NOT NULL,
+    record TEXT NOT NULL,
+    received_at BIGINT NOT NULL,
+    settled_at BIGINT,
+    PRIMARY KEY (tenant_id, approval_id));
+{{isolate approvals}}
+CREATE INDEX approvals_new ON approvals (tenant_id, received_at, approval_id);
+CREATE INDEX approvals_state ON approvals (tenant_id, state, received_at, approval_id);
+CREATE INDEX approvals_session ON approvals (tenant_id, session_id, received_at, approval_id);
+CREATE INDEX approvals_agent ON approvals (tenant_id, agent_id, received_at, approval_id);
+CREATE TABLE approval_proposals (
+    tenant_id TEXT NOT NULL,
+    proposal_id TEXT NOT NULL,
+    approval_id TEXT NOT NULL,
+    decision TEXT NOT NULL,
+    by_user TEXT NOT NULL,
+    by_name TEXT NOT NULL,
+    reason TEXT,
+    at BIGINT NOT NULL,
+    outcome TEXT NOT NULL,
+    refusal TEXT,
+    PRIMARY KEY (tenant_id, proposal_id));
+{{isolate approval_proposals}}
+CREATE INDEX approval_proposals_of ON approval_proposals (tenant_id, approval_id, at);
+CREATE TABLE approval_facts (
+    tenant_id TEXT NOT NULL,
+    approval_id TEXT NOT NULL,
+    fact TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    agent_id TEXT,
+    by_user TEXT,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, approval_id, fact));
+{{isolate approval_facts}}
+",
+}];

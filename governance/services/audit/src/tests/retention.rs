@@ -1,0 +1,121 @@
+//! Retention on a moved clock, and what is told to the outside.
+
+use lanyard_governance_api::people::Role;
+use lanyard_governance_foundation::testing::on_both;
+use lanyard_protocol::Timestamp;
+use serde_json::json;
+
+use super::{House, event, filled, host, links, person};
+use crate::{MIGRATIONS, Settings, head, retention};
+
+const DAY: i64 = 24 * 3_600 * 1_000;
+
+#[tokio::test]
+async fn old_records_go_and_the_rest_is_still_proven() {
+    on_both(MIGRATIONS, |ground| async move {
+        let house = House::new(ground.clone());
+        let (agent, viewer) = (host("t", "agt_1"), person("t", Role::Viewer));
+        let sweep = async || retention::sweep(&ground.foundation, &Settings::default()).await.unwrap();
+        let chain = filled(&house, "agt_1", 2_500).await;
+        // The same event again, before and after the one it repeats is gone.
+        let again = links(chain.last(), [event(2_500)]);
+        assert_eq!(house.post(&agent, &again).await.1["duplicates"], 1);
+        ground.clock.set(200 * DAY);
+        let later = links(again.last(), (2_501..=2_600).chain([9]).map(event));
+        assert_eq!(house.post(&agent, &later).await.0, 202);
+        assert_eq!(sweep().await, 0);
+        ground.clock.set(366 * DAY);
+        assert_eq!(sweep().await, 2_501);
+        assert_eq!(sweep().await, 0);
+        let verdict = house.verify(&viewer).await;
+        let whole = &verdict["chains"][0];
+        assert_eq!(
+            (&whole["firstSeq"], &whole["lastSeq"], &whole["records"]),
+            (&json!(2_502), &json!(2_602), &json!(101))
+        );
+        assert_eq!(
+            (&verdict["whole"], &whole["head"]),
+            (&json!(true), &json!(later[100].hash.hex())),
+            "{verdict}"
+        );
+        // The one that repeated a record that is gone is shown now.
+        assert_eq!(
+            house.get(&viewer, "/audit/events?userId=usr_1&limit=500").await.1["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            26
+        );
+        // What was removed and comes again is a duplicate, and the chain goes on.
+        assert_eq!(house.post(&agent, &chain[..400]).await.1["duplicates"], 400);
+        let more = links(later.last(), [event(3_000)]);
+        assert_eq!(house.post(&agent, &more).await.1["accepted"], 1);
+        ground.clock.set(2_000 * DAY);
+        assert_eq!(sweep().await, 102);
+        let verdict = house.verify(&viewer).await;
+        assert_eq!(
+            (&verdict["whole"], &verdict["chains"][0]["records"]),
+            (&json!(true), &json!(0)),
+            "{verdict}"
+        );
+        let last = links(more.last(), [event(3_001)]);
+        assert_eq!(house.post(&agent, &last).await.1["lastSeq"], 2_604);
+        assert_eq!(house.verify(&viewer).await["whole"], true);
+        // Even with everything older gone, a wrong start is told.
+        house.tamper("UPDATE audit_heads SET kept_after_hash = hash").await;
+        assert_eq!(house.verify(&viewer).await["whole"], false);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_tenant_keeps_as_long_as_it_says() {
+    on_both(MIGRATIONS, |ground| async move {
+        let house = House::new(ground.clone());
+        let admin = person("t", Role::Admin);
+        assert_eq!(house.get(&admin, "/audit/retention").await.1, json!({ "days": 365 }));
+        for (body, status) in [
+            (json!({ "days": 0 }), 400),
+            (json!({ "days": 3_651 }), 400),
+            (json!({ "days": 30, "x": 1 }), 400),
+            (json!({ "days": 30 }), 200),
+        ] {
+            assert_eq!(house.send(&admin, "PUT", "/audit/retention", &body).await.0, status, "{body}");
+        }
+        assert_eq!(house.send(&admin, "PUT", "/audit/retention", &json!({ "days": 30 })).await.0, 200);
+        assert_eq!(house.get(&admin, "/audit/retention").await.1, json!({ "days": 30 }));
+        // Who changed it is recorded, once.
+        assert_eq!(house.count("SELECT COUNT(*) AS n FROM trail").await, 1);
+        assert_eq!(house.get(&person("u", Role::Admin), "/audit/retention").await.1, json!({ "days": 365 }));
+        assert_eq!(
+            house
+                .send(&person("t", Role::Approver), "PUT", "/audit/retention", &json!({ "days": 1 }))
+                .await
+                .0,
+            403
+        );
+        filled(&house, "agt_1", 10).await;
+        let mut foreign = event(1);
+        foreign.tenant_id = "u".to_owned();
+        assert_eq!(house.post(&host("u", "agt_u"), &links(None, [foreign])).await.0, 202);
+        ground.clock.set(31 * DAY);
+        assert_eq!(retention::sweep(&ground.foundation, &Settings::default()).await.unwrap(), 10);
+        assert_eq!(house.count("SELECT COUNT(*) AS n FROM audit_records").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn heads_that_changed_are_logged() {
+    on_both(MIGRATIONS, |ground| async move {
+        let house = House::new(ground.clone());
+        filled(&house, "agt_1", 3).await;
+        ground.clock.set(DAY);
+        filled(&house, "agt_2", 3).await;
+        let since = |millis: i64| Timestamp::now().plus_millis(millis);
+        assert_eq!(head::log_changed(&ground.foundation, since(-DAY)).await.unwrap(), 2);
+        assert_eq!(head::log_changed(&ground.foundation, since(DAY / 2)).await.unwrap(), 1);
+        assert_eq!(head::log_changed(&ground.foundation, since(2 * DAY)).await.unwrap(), 0);
+    })
+    .await;
+}

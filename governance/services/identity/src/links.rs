@@ -1,0 +1,124 @@
+//! Signing in by a one-time link.
+
+use http::HeaderMap;
+use lanyard_governance_api::endpoint as ep;
+use lanyard_governance_api::id::{TenantId, UserId};
+use lanyard_governance_api::people::{LoginWays, Role, SignedIn};
+use lanyard_governance_foundation::credentials::{self, Holder};
+use lanyard_governance_foundation::trail::{self, Record};
+use lanyard_governance_foundation::{Ask, Fault, Foundation, Statement, Tx};
+use lanyard_protocol::envelope::{BoundedContext, Component};
+
+use crate::cookie::{self, SameSite};
+use crate::{State, people};
+
+/// Lifetime of a link, in seconds: long enough to send it to somebody who reads mail once a day.
+pub const LINK_SECONDS: u32 = 24 * 3_600;
+
+/// Lifetime of a sign-in, in seconds: a working week.
+pub(crate) const SIGN_IN_SECONDS: u32 = 7 * 24 * 3_600;
+
+/// Component and context of this service's records.
+pub(crate) fn about(event_type: &'static str) -> Record {
+    Record::new(event_type, Component::SessionService, BoundedContext::SessionCoordination)
+}
+
+pub(crate) async fn ways(state: State, _ask: Ask<ep::GetLoginWays>) -> Result<LoginWays, Fault> {
+    Ok(LoginWays { oidc: state.settings.oidc.map(|oidc| oidc.issuer().to_owned()), links: true })
+}
+
+/// A fresh link for the operator: who may run commands where central runs may sign in.
+pub async fn operator_link(foundation: &Foundation) -> Result<String, Fault> {
+    let (tenant, user) = crate::begin(foundation).await?;
+    let mut tx = foundation.database.across_write().await?;
+    let token = make(&mut tx, foundation, &tenant, &user).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// A link for the operator of an installation in which nobody has signed in yet.
+pub async fn first_link(foundation: &Foundation) -> Result<Option<String>, Fault> {
+    let mut tx = foundation.database.across_read().await?;
+    let sql = "SELECT user_id FROM memberships WHERE last_seen_at IS NOT NULL LIMIT 1";
+    let seen = tx.one(Statement::new(sql)).await?;
+    drop(tx);
+    if seen.is_some() { Ok(None) } else { operator_link(foundation).await.map(Some) }
+}
+
+/// Makes a link's token. `tx` reaches across tenants.
+pub(crate) async fn make(
+    tx: &mut Tx,
+    foundation: &Foundation,
+    tenant: &TenantId,
+    user: &UserId,
+) -> Result<String, Fault> {
+    let token = credentials::fresh_secret("lsl")?;
+    let now = foundation.clock.now();
+    let sql = "INSERT INTO sign_in_links (hash, tenant_id, user_id, created_at, expires_at) \
+               VALUES ($1, $2, $3, $4, $5)";
+    let until = now.plus_millis(i64::from(LINK_SECONDS) * 1_000);
+    let hash = credentials::hash(token.as_bytes());
+    let statement = Statement::new(sql).bind(hash.as_slice()).bind_id(tenant).bind_id(user);
+    tx.run(statement.bind(now).bind(until)).await?;
+    Ok(token)
+}
+
+pub(crate) async fn login(state: State, ask: Ask<ep::LoginByLink>) -> Result<(HeaderMap, SignedIn), Fault> {
+    let foundation = &state.foundation;
+    let now = foundation.clock.now();
+    let mut tx = foundation.database.across_write().await?;
+    let hash = credentials::hash(ask.body.token.trim().as_bytes());
+    let sql = "DELETE FROM sign_in_links WHERE hash = $1 AND expires_at > $2 RETURNING tenant_id, user_id";
+    let row = tx.one(Statement::new(sql).bind(hash.as_slice()).bind(now)).await?;
+    let Some(row) = row else {
+        return Err(Fault::unknown_caller(
+            "this link was used already or has run out; make a new one with `lanyard-central sign-in-link`, \
+             or ask whoever invited you",
+        ));
+    };
+    let (tenant, user) = (row.id("tenant_id")?, row.id("user_id")?);
+    let signed_in = sign_in(&mut tx, &state, &tenant, &user, "link").await?;
+    tx.commit().await?;
+    Ok(signed_in)
+}
+
+/// Makes a sign-in of somebody who has proved to be `user`. `tx` reaches across tenants.
+pub(crate) async fn sign_in(
+    tx: &mut Tx,
+    state: &State,
+    tenant: &TenantId,
+    user: &UserId,
+    way: &str,
+) -> Result<(HeaderMap, SignedIn), Fault> {
+    let foundation = &state.foundation;
+    let now = foundation.clock.now();
+    let sql = "SELECT u.name, u.operator, m.role FROM memberships m JOIN users u ON u.user_id = m.user_id \
+               WHERE m.tenant_id = $1 AND m.user_id = $2";
+    let row = tx.one(Statement::new(sql).bind_id(tenant).bind_id(user)).await?;
+    let Some(row) = row else {
+        return Err(Fault::unknown_caller("you were removed from this tenant; ask its administrator"));
+    };
+    let role: Role = people::role(&row.text("role")?)?;
+    let holder = Holder::Person {
+        tenant: tenant.clone(),
+        user: user.clone(),
+        name: row.text("name")?,
+        role,
+        operator: row.flag("operator")?,
+    };
+    let token = credentials::fresh_secret("lps")?;
+    let expires_at = now.plus_millis(i64::from(SIGN_IN_SECONDS) * 1_000);
+    credentials::add(tx, credentials::hash(token.as_bytes()), &holder, now, expires_at).await?;
+    let sql = "UPDATE memberships SET last_seen_at = $3 WHERE tenant_id = $1 AND user_id = $2";
+    tx.run(Statement::new(sql).bind_id(tenant).bind_id(user).bind(now)).await?;
+    let record = about("person_signed_in").with("userId", user.as_str()).with("way", way);
+    trail::record(tx, tenant, &*foundation.clock, record).await?;
+    let headers = cookie::set(
+        cookie::SESSION,
+        &token,
+        SIGN_IN_SECONDS.into(),
+        SameSite::Strict,
+        &state.settings.public_url,
+    )?;
+    Ok((headers, SignedIn { token, expires_at }))
+}

@@ -1,0 +1,129 @@
+//! `POST /tools/{tool_name}/invoke`
+
+use std::time::Duration;
+
+use lanyard_governance_api::endpoint::InvokeTool;
+use lanyard_governance_foundation::caller::Agent;
+use lanyard_governance_foundation::{Ask, Fault};
+use lanyard_protocol::ErrorCode;
+use lanyard_protocol::limits::MAX_TOOL_ARGUMENT_BYTES;
+use lanyard_protocol::tool::{ToolRequest, ToolResult};
+
+use crate::definitions::{self, Tool};
+use crate::grant::{self, Granted};
+use crate::runs::{self, Standing};
+use crate::{State, call, schema};
+
+/// How long a repeated request waits for the run under way. Below the idle limits of common proxies.
+const WAIT: Duration = Duration::from_secs(25);
+
+/// Tries to write down how a run ended, and the pause between them.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves a call: the result that is known, or one run.
+pub(crate) async fn invoke(state: State, ask: Ask<InvokeTool>) -> Result<ToolResult, Fault> {
+    let agent = ask.caller.agent()?.clone();
+    let name: String = ask.path.get("tool_name")?;
+    let request = ask.body.request;
+    check(&name, &request)?;
+    if let Err(seconds) =
+        state.pace.take(&(agent.tenant.clone(), agent.agent.clone()), std::time::Instant::now())
+    {
+        return Err(Fault::slow_down("this host calls tools faster than the centre takes them", seconds));
+    }
+    match runs::look(&state, &agent, &request).await? {
+        Standing::Ended(result) => return Ok(*result),
+        Standing::Running => return wait(&state, &agent, &request).await,
+        Standing::New => {}
+    }
+    let mut tx = state.foundation.database.read(&ask.caller).await?;
+    let tool = definitions::find(&mut tx, &name, "").await?;
+    drop(tx);
+    let tool = tool.ok_or_else(|| definitions::not_found(&name))?;
+    let granted = grant::verify(&state, &agent, &request).await?;
+    schema::check(&tool.spec.input_schema.0, &request.arguments.0)?;
+    let Ok(turn) = state.turns.clone().try_acquire_owned() else {
+        return Err(Fault::slow_down("as many tools as this server runs at once are running", 2));
+    };
+    let millis = i64::from(call::seconds(&tool, granted)) * 1_000 + runs::MARGIN_MILLIS;
+    let deadline = state.foundation.clock.now().plus_millis(millis);
+    if !runs::begin(&state, &ask.caller, &agent, &request, deadline).await? {
+        return wait(&state, &agent, &request).await;
+    }
+    // To its end, even if whoever asked has hung up: the result is there when they ask again.
+    let runs = state.settings.runs.clone();
+    let run = runs.spawn(async move {
+        let result = run(&state, &agent, &request, &tool, granted).await;
+        drop(turn);
+        result
+    });
+    match run.await {
+        Ok(result) => result,
+        Err(error) => Err(Fault::internal("a tool's run ended without a result", &error)),
+    }
+}
+
+fn check(name: &str, request: &ToolRequest) -> Result<(), Fault> {
+    if request.tool_name != name {
+        return Err(Fault::invalid(format!(
+            "the path names the tool {name}, the request {}",
+            request.tool_name
+        )));
+    }
+    if !request.arguments.0.is_object() {
+        return Err(Fault::invalid("arguments is an object"));
+    }
+    if request.arguments.0.to_string().len() > MAX_TOOL_ARGUMENT_BYTES {
+        let message = format!("arguments have at most {MAX_TOOL_ARGUMENT_BYTES} bytes");
+        return Err(Fault::new(ErrorCode::PayloadTooLarge, message));
+    }
+    Ok(())
+}
+
+async fn run(
+    state: &State,
+    agent: &Agent,
+    request: &ToolRequest,
+    tool: &Tool,
+    granted: Granted,
+) -> Result<ToolResult, Fault> {
+    let result = call::run(state, agent, request, tool, granted).await;
+    let mut tries = 1;
+    let stored = loop {
+        match runs::end(state, agent, request, &result).await {
+            Ok(stored) => break stored,
+            // Not stored, it is not told either: asked again, another one would be told.
+            Err(fault) if tries == TRIES => return Err(fault),
+            Err(fault) => tracing::warn!(%fault, "the result of a tool cannot be stored yet"),
+        }
+        tries += 1;
+        tokio::time::sleep(PAUSE).await;
+    };
+    match stored {
+        true => Ok(result),
+        false => match runs::look(state, agent, request).await? {
+            Standing::Ended(result) => Ok(*result),
+            Standing::New | Standing::Running => {
+                Err(Fault::internal("a run that ended still runs", &request.tool_call_id))
+            }
+        },
+    }
+}
+
+/// Waits for a run that another request has begun.
+async fn wait(state: &State, agent: &Agent, request: &ToolRequest) -> Result<ToolResult, Fault> {
+    let mut waiter = state.foundation.signals.listen(&runs::topic(agent, request));
+    let until = tokio::time::Instant::now() + WAIT;
+    loop {
+        if let Standing::Ended(result) = runs::look(state, agent, request).await? {
+            return Ok(*result);
+        }
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
+            return Err(Fault::slow_down("the tool still runs; ask again under the same toolCallId", 1));
+        }
+        // A wake-up can be lost: it is looked after every second as well.
+        waiter.wait(left.min(Duration::from_secs(1))).await;
+    }
+}
