@@ -1,0 +1,110 @@
+//! Who calls, before any service is asked: client certificate, bearer, cookie, or another service of the installation.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use lanyard_governance_api::id::TenantId;
+use lanyard_governance_foundation::caller::Caller;
+use lanyard_governance_foundation::peers::TENANT_HEADER;
+use lanyard_governance_foundation::{Fault, Foundation, credentials};
+use sha2::{Digest as _, Sha256};
+
+/// The cookie of a sign-in, set by the Identity service.
+const COOKIE: &str = "lanyard_session";
+
+/// Header that pages of other origins cannot send without being asked about (CORS), and nobody here says yes.
+const CONSOLE: &str = "x-lanyard-console";
+
+/// The client certificate a connection came with, DER.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerCertificate(pub(crate) Arc<[u8]>);
+
+/// What authentication needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    pub(crate) foundation: Foundation,
+    /// SHA-256 of the key that services of this installation share.
+    pub(crate) service_key: [u8; 32],
+}
+
+/// Puts the [`Caller`] into the request's extensions.
+pub(crate) async fn authenticate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match gate.caller(&parts).await {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(fault) => fault.into_response(),
+    }
+}
+
+impl Gate {
+    async fn caller(&self, request: &Parts) -> Result<Caller, Fault> {
+        let headers = &request.headers;
+        if let Some(secret) = bearer(headers) {
+            let hash = credentials::hash(secret.as_bytes());
+            if same(&hash, &self.service_key) {
+                return Ok(Caller::Service { tenant: tenant(headers)? });
+            }
+            return self.known(hash).await;
+        }
+        if let Some(secret) = cookie(headers) {
+            let caller = self.known(credentials::hash(secret.as_bytes())).await?;
+            if caller != Caller::Nobody {
+                from_the_console(request)?;
+                return Ok(caller);
+            }
+        }
+        if let Some(certificate) = request.extensions.get::<PeerCertificate>() {
+            return self.known(Sha256::digest(&certificate.0).into()).await;
+        }
+        Ok(Caller::Nobody)
+    }
+
+    async fn known(&self, hash: [u8; 32]) -> Result<Caller, Fault> {
+        credentials::authenticate(&self.foundation.database, hash, self.foundation.clock.now()).await
+    }
+}
+
+/// A browser sends the cookie with whatever causes a request. What changes something must come from the console itself.
+fn from_the_console(request: &Parts) -> Result<(), Fault> {
+    if matches!(request.method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let headers = &request.headers;
+    let other_site =
+        headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    if other_site || !headers.contains_key(CONSOLE) {
+        let text = "a request with a cookie must come from the console; scripts send the token as a bearer";
+        return Err(Fault::forbidden(text));
+    }
+    Ok(())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, secret) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+fn tenant(headers: &HeaderMap) -> Result<Option<TenantId>, Fault> {
+    let Some(value) = headers.get(TENANT_HEADER) else { return Ok(None) };
+    let parse = || TenantId::new(value.to_str().ok()?).ok();
+    parse().map(Some).ok_or_else(|| Fault::invalid("x-lanyard-tenant names no tenant"))
+}
+
+/// Hashes of secrets, so that the time a comparison takes says nothing about the secret.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a == b
+}

@@ -1,0 +1,141 @@
+//! Taking connections: plain HTTP on loopback only, TLS everywhere else, client certificates optional.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::authenticate::PeerCertificate;
+
+/// Connections at once. Each host keeps one or two; the next waits until one ends.
+const MAX_CONNECTIONS: usize = 25_000;
+
+/// How long a handshake, and the head of a request, may take.
+const SLOW: Duration = Duration::from_secs(15);
+
+/// How long answers under way may take once it stops.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From(pub(crate) SocketAddr);
+
+/// How connections are taken.
+pub(crate) enum Transport {
+    /// Loopback only.
+    Plain,
+    /// The configuration of the moment: certificates are renewed while it runs.
+    Tls(watch::Receiver<Arc<ServerConfig>>),
+}
+
+/// Serves until stopped, then lets answers under way end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    transport: Transport,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.clone().acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, for one: others must end first.
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Small answers at once.
+        let _ = stream.set_nodelay(true);
+        let (router, stop) = (router.clone(), stop.clone());
+        let config = match &transport {
+            Transport::Plain => None,
+            Transport::Tls(current) => Some(current.borrow().clone()),
+        };
+        connections.spawn(async move {
+            let _place = place;
+            match config {
+                None => converse(stream, from, None, router, stop).await,
+                Some(config) => secure(stream, from, config, router, stop).await,
+            }
+        });
+    }
+    connections.close();
+    if tokio::time::timeout(STOP, connections.wait()).await.is_err() {
+        tracing::debug!("some answers did not end in time");
+    }
+}
+
+async fn secure(
+    stream: TcpStream,
+    from: SocketAddr,
+    config: Arc<ServerConfig>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let accepted = tokio::time::timeout(SLOW, TlsAcceptor::from(config).accept(stream)).await;
+    let stream = match accepted {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, %from, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!(%from, "a TLS handshake took too long"),
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = certificate.map(|der| PeerCertificate(der.as_ref().into()));
+    converse(stream, from, certificate, router, stop).await;
+}
+
+async fn converse<S>(
+    stream: S,
+    from: SocketAddr,
+    certificate: Option<PeerCertificate>,
+    router: Router,
+    stop: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(From(from));
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SLOW)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %from, "a connection ended early");
+    }
+}
