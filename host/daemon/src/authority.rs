@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use lanyard_policy::bundle::LocalDefault;
 use lanyard_policy::path::HostPath;
-use lanyard_ports::authority::{IssuedBundle, SessionAuthority, SessionClaim};
+use lanyard_ports::authority::{
+    Adopted, Issued, IssuedBundle, NewSession, PolicyNews, Reach, SessionAuthority, SessionClaim,
+};
 use lanyard_ports::source::Clock;
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::policy::{PolicyBundle, SandboxLevel};
+use tokio::sync::watch;
 
 /// Raised when the meaning of the local default changes, so that older remembered answers and approvals end.
 const LOCAL_POLICY_EPOCH: u64 = 1;
@@ -45,7 +48,21 @@ impl<C: Clock> LocalAuthority<C> {
 
 #[async_trait::async_trait]
 impl<C: Clock> SessionAuthority for LocalAuthority<C> {
-    async fn issue(&self, claim: &SessionClaim) -> Result<Vec<IssuedBundle>, WireError> {
-        Ok(vec![IssuedBundle { layer: "local", bundle: self.bundle(claim)? }])
+    async fn adopt(&self, session: NewSession) -> Result<Adopted, WireError> {
+        Ok(Adopted { session_id: session.session_id, workspace_id: session.workspace_id })
+    }
+
+    async fn issue(&self, claim: &SessionClaim) -> Result<Issued, WireError> {
+        let bundles = vec![IssuedBundle { layer: "local", bundle: self.bundle(claim)? }];
+        Ok(Issued { bundles, ..Issued::default() })
+    }
+
+    fn changes(&self) -> watch::Receiver<PolicyNews> {
+        // Its sender is gone: there never is any.
+        watch::channel(PolicyNews::default()).1
+    }
+
+    fn reach(&self) -> watch::Receiver<Reach> {
+        watch::channel(Reach::default()).1
     }
 }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lanyard_agent::{InForce, ModelLimits, PolicyGate, PolicyStop, Redactor as Redacts};
 use lanyard_dispatch::{PolicyLapse, SessionPolicy};
-use lanyard_model::Selector;
+use lanyard_model::{Selector, SessionModel};
 use lanyard_policy::decide::permit_model;
 use lanyard_policy::filter::ReadFilter;
 use lanyard_policy::layer::Layers;
 use lanyard_policy::path::HostPath;
 use lanyard_policy::redact::Redactor;
+use lanyard_ports::authority::{CENTRAL_LAYER, TokenSource};
 use lanyard_ports::model::{Model, ModelAnswer, ModelError, ModelProgress, ModelRequest, Picture, Pictures};
 use lanyard_ports::source::Clock;
 use lanyard_protocol::error::{ErrorCode, WireError};
@@ -19,8 +20,11 @@ use lanyard_tools::Workspace;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+/// Stands for every model in a bundle; no model is called that.
+const ANY_MODEL: &str = "*";
+
 /// The model of the moment: a local server started later is used from the next task on.
-pub(crate) struct SelectedModel(pub(crate) Arc<Selector>);
+struct SelectedModel(Arc<Selector>);
 
 #[async_trait::async_trait]
 impl Model for SelectedModel {
@@ -47,6 +51,50 @@ impl Model for SelectedModel {
         cancel: &CancellationToken,
     ) -> Result<ModelAnswer, ModelError> {
         self.0.known().answer(request, progress, cancel).await
+    }
+}
+
+/// The model of one session: behind the gateway that the centre granted it, else the host's own.
+#[derive(Clone)]
+pub(crate) enum SessionsModel {
+    /// The host's.
+    Own(Arc<Selector>),
+    /// The centre's.
+    Granted(Arc<SessionModel>),
+}
+
+impl SessionsModel {
+    /// By what the session's policy was granted.
+    ///
+    /// # Errors
+    /// The centre granted a gateway that cannot be used; the host's own is no substitute for it.
+    pub(crate) fn of(policy: &Arc<SessionPolicy>, own: &Arc<Selector>) -> Result<Self, WireError> {
+        if policy.gateway().is_none() {
+            return Ok(Self::Own(own.clone()));
+        }
+        let layers = policy.held();
+        let central = layers.iter().filter(|layer| layer.name() == CENTRAL_LAYER);
+        let allowed = central.flat_map(|layer| &layer.bundle().llm_policy.allowed_models);
+        let allowed = allowed.filter(|name| *name != ANY_MODEL).cloned().collect();
+        let granted = SessionModel::new(policy.clone(), allowed)
+            .map_err(|e| WireError::new(ErrorCode::LlmUnavailable, e.to_string()))?;
+        Ok(Self::Granted(Arc::new(granted)))
+    }
+
+    /// As the loop takes it.
+    pub(crate) fn port(&self) -> Arc<dyn Model> {
+        match self {
+            Self::Own(own) => Arc::new(SelectedModel(own.clone())),
+            Self::Granted(granted) => granted.clone(),
+        }
+    }
+
+    /// Learns the model's name.
+    pub(crate) async fn learn(&self) {
+        match self {
+            Self::Own(own) => drop(own.current().await),
+            Self::Granted(granted) => granted.resolve().await,
+        }
     }
 }
 
@@ -96,9 +144,9 @@ impl PolicyGate for ModelGate {
     async fn model_call(&self, model: &ModelInfo) -> Result<InForce, PolicyStop> {
         let layers = match self.policy.current().await {
             Ok(layers) => layers,
-            Err(PolicyLapse::Expired { at, reason }) => {
-                tracing::warn!(%reason, "a policy bundle could not be renewed");
-                return Err(PolicyStop::Expired { expired_at: at });
+            Err(lapse) => {
+                tracing::warn!(%lapse, "no policy is in force for a session");
+                return Err(stop(lapse));
             }
         };
         permit_model(&layers, &model.name, self.clock.now())
@@ -106,6 +154,19 @@ impl PolicyGate for ModelGate {
         limits(&layers).ok_or_else(|| {
             PolicyStop::Denied(WireError::new(ErrorCode::PolicyBundleInvalid, "no policy bundle is in force"))
         })
+    }
+
+    async fn revoked(&self) -> PolicyStop {
+        stop(self.policy.revoked().await)
+    }
+}
+
+/// A lapse as the loop is told.
+fn stop(lapse: PolicyLapse) -> PolicyStop {
+    match lapse {
+        PolicyLapse::Expired { at, .. } => PolicyStop::Expired { expired_at: at },
+        PolicyLapse::Revoked { reason } => PolicyStop::Revoked { reason },
+        lapse @ PolicyLapse::Unconfirmed { .. } => PolicyStop::Unconfirmed { reason: lapse.to_string() },
     }
 }
 

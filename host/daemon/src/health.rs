@@ -32,9 +32,9 @@ pub(crate) async fn report(host: &Arc<Host>) -> Result<HealthReport, WireError> 
         check_model(&model, newest.first().and_then(|session| session.last_task.as_ref())),
         check_sandbox(host),
         check_store(counters.store_bytes, counters.store_max_bytes),
-        check_outbox(counters.outbox_depth),
         check_recovery(host),
     ];
+    checks.extend(crate::central::check(host)?);
     checks.extend(match host.network.trouble() {
         Some(trouble) => {
             vec![check(
@@ -158,12 +158,6 @@ fn check_store(bytes: u64, max: u64) -> HealthCheck {
     check("store", HealthStatus::Ok, message, None)
 }
 
-fn check_outbox(depth: u64) -> HealthCheck {
-    let message =
-        format!("{depth} audit records on this machine; no central services are configured to take them.");
-    check("outbox", HealthStatus::Ok, message, None)
-}
-
 fn check_recovery(host: &Host) -> HealthCheck {
     match &host.moved_aside {
         None => check("recovery", HealthStatus::Ok, "The store was opened whole.".into(), None),
@@ -217,7 +211,7 @@ fn check_network(network: &NetworkHealth) -> Vec<HealthCheck> {
 }
 
 /// Resident memory of this process, where the system tells.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages.saturating_mul(rustix::param::page_size() as u64))

@@ -15,6 +15,7 @@ use lanyard_store::MovedAside;
 use lanyard_tools::sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 
+use crate::central::Centre;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::neighbours::Neighbours;
@@ -47,6 +48,8 @@ pub(crate) struct Host {
     pub(crate) principals: Arc<dyn Principals>,
     /// Paired devices, pairing, and what listens for them.
     pub(crate) network: Network,
+    /// The central services it is enrolled at, if any.
+    pub(crate) centre: Arc<Centre>,
     /// Where a store that could not be read was moved to.
     pub(crate) moved_aside: Option<MovedAside>,
     pub(crate) started_at: Timestamp,
@@ -57,11 +60,6 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Tenant of this host; `local` without a backend.
-    pub(crate) fn tenant_id(&self) -> &'static str {
-        "local"
-    }
-
     /// What a sandbox that is not full means for programs.
     pub(crate) fn unconfined(&self) -> Unconfined {
         if self.config.accept_unconfined {

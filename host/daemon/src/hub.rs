@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::central::Bells;
 use lanyard_ports::sink::{CommitObserver, DeltaSink};
 use lanyard_protocol::codec::{Codec, JsonRpcCodec, PostcardCodec, ServerFrame};
 use lanyard_protocol::event::{EventBody, HostEvent, HostEventBody, SessionEvent};
@@ -150,11 +151,13 @@ impl Feed {
 pub(crate) struct Hub {
     feeds: Mutex<HashMap<SessionId, Feed>>,
     host: broadcast::Sender<Arc<HostEvent>>,
+    /// For whoever sends on what is on disk.
+    bells: Bells,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { feeds: Mutex::default(), host: broadcast::channel(FEED_CAPACITY).0 }
+        Self { feeds: Mutex::default(), host: broadcast::channel(FEED_CAPACITY).0, bells: Bells::default() }
     }
 }
 
@@ -172,6 +175,11 @@ impl Hub {
         let mut feeds = self.feeds();
         let feed = feeds.entry(session.clone()).or_default();
         (feed.tail.deltas.iter().map(|(_, published, _)| published.clone()).collect(), feed.live.subscribe())
+    }
+
+    /// Rung after each commit with events.
+    pub(crate) fn bells(&self) -> Bells {
+        self.bells.clone()
     }
 
     /// What happens on the host from now on.
@@ -233,6 +241,9 @@ impl CommitObserver for Hub {
             }
         }
         drop(feeds);
+        if !events.is_empty() || !host_events.is_empty() {
+            self.bells.ring();
+        }
         for event in host_events {
             // An error says that nobody listens.
             let _ = self.host.send(event.clone());

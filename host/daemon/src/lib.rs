@@ -3,6 +3,7 @@
 
 mod api;
 mod authority;
+mod central;
 mod command;
 pub mod config;
 mod guard;

@@ -12,11 +12,12 @@ use lanyard_agent::{Ports, ResumeCause, Session, SessionSetup};
 use lanyard_dispatch::{HostFacts, RouterParts, SessionPolicy, SessionRouter};
 use lanyard_ports::authority::SessionClaim;
 use lanyard_ports::journal::{NewEvent, SessionProgress, SessionRecord, Write};
+use lanyard_ports::router::ToolRouter;
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{EventBody, SessionPaused};
 use lanyard_protocol::id::{PrincipalId, SessionId, TaskId};
 use lanyard_protocol::method::TaskAccepted;
-use lanyard_protocol::session::SessionState;
+use lanyard_protocol::session::{ModelInfo, SessionState};
 use lanyard_tools::sandbox::{Limits, PrivateTmp};
 use lanyard_tools::{HttpClient, Workspace, WorkspaceOptions};
 use tokio::sync::OnceCell;
@@ -24,9 +25,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{session_error, store_error};
 use crate::config::ResumePolicy;
-use crate::guard::{ModelGate, SelectedModel, SessionPictures, SessionRedactor};
+use crate::guard::{ModelGate, SessionPictures, SessionRedactor, SessionsModel};
 use crate::host::Host;
 use crate::ids::fresh;
+use crate::sources::SystemClock;
 
 /// Live sessions kept although nothing runs in them. Opening one again costs some file-system calls.
 const IDLE_KEPT: usize = 32;
@@ -38,11 +40,29 @@ const MAX_RUNNING: usize = 64;
 /// A session in use.
 pub(crate) struct Live {
     owner: Session,
+    router: Arc<dyn ToolRouter>,
+    policy: Arc<SessionPolicy>,
+    model: SessionsModel,
     workspace: Arc<Workspace>,
     scratch: Option<PrivateTmp>,
 }
 
 impl Live {
+    /// The way of its tool calls.
+    pub(crate) fn router(&self) -> &Arc<dyn ToolRouter> {
+        &self.router
+    }
+
+    /// What is in force for it.
+    pub(crate) fn policy(&self) -> &Arc<SessionPolicy> {
+        &self.policy
+    }
+
+    /// Whether its model is behind a gateway that the centre granted.
+    pub(crate) fn has_granted_model(&self) -> bool {
+        matches!(self.model, SessionsModel::Granted(_))
+    }
+
     fn is_idle(&self) -> bool {
         self.owner.status().task.is_none()
     }
@@ -141,14 +161,16 @@ impl LiveSessions {
             session_id: id.clone(),
             workspace_id: record.summary.workspace_id.clone(),
             roots: record.roots.clone(),
-            tenant_id: host.tenant_id().to_owned(),
-            user_id: record.created_by.id.to_string(),
+            tenant_id: host.centre.tenant_id(),
+            user_id: host.centre.user_id(record.created_by.id.as_str()),
         };
-        let policy = Arc::new(SessionPolicy::open(host.authority.clone(), host.clock.clone(), claim).await?);
-        let router = SessionRouter::new(RouterParts {
+        let (authority, boot) = (host.authority.clone(), Arc::new(SystemClock));
+        let policy = Arc::new(SessionPolicy::open(authority, host.clock.clone(), boot, claim).await?);
+        let model = SessionsModel::of(&policy, &host.models)?;
+        let router: Arc<dyn ToolRouter> = Arc::new(SessionRouter::new(RouterParts {
             facts: HostFacts {
                 host_id: host.network.host_id(),
-                tenant_id: host.tenant_id().to_owned(),
+                tenant_id: host.centre.tenant_id(),
                 unconfined: host.unconfined(),
                 approval_seconds: host.config.approval_seconds,
                 started_at: host.started_at,
@@ -162,17 +184,17 @@ impl LiveSessions {
             deltas: host.hub.clone(),
             clock: host.clock.clone(),
             ids: host.ids.clone(),
-        });
+        }));
         let ports = Ports {
             journal: host.journal.clone(),
-            model: Arc::new(SelectedModel(host.models.clone())),
-            router: Arc::new(router),
+            model: model.port(),
+            router: router.clone(),
             deltas: host.hub.clone(),
             clock: host.clock.clone(),
             ids: host.ids.clone(),
             gate: Arc::new(ModelGate::new(policy.clone(), host.clock.clone())),
             redactor: Arc::new(SessionRedactor::new(policy.clone())),
-            pictures: Arc::new(SessionPictures { workspace: workspace.clone(), policy }),
+            pictures: Arc::new(SessionPictures { workspace: workspace.clone(), policy: policy.clone() }),
         };
         let setup = SessionSetup {
             session_id: id.clone(),
@@ -181,7 +203,7 @@ impl LiveSessions {
         };
         let stop = host.stop.clone();
         let owner = Session::spawn(setup, ports, stop, &self.tasks).map_err(|e| session_error(id, e))?;
-        Ok(Live { owner, workspace, scratch: Some(scratch) })
+        Ok(Live { owner, router, policy, model, workspace, scratch: Some(scratch) })
     }
 
     /// Starts a task.
@@ -189,15 +211,20 @@ impl LiveSessions {
         &self,
         host: &Arc<Host>,
         id: &SessionId,
-        task: NewTask,
+        mut task: NewTask,
     ) -> Result<TaskAccepted, WireError> {
         if self.running() >= MAX_RUNNING {
             let text = format!("{MAX_RUNNING} tasks run on this host already; wait for one to end");
             return Err(WireError::new(ErrorCode::RateLimited, text));
         }
-        // Asked here, so that the name of the model is known when the task says who answers.
-        host.models.current().await;
+        if host.centre.jobs().is_in(id) {
+            let text = "a job of the central services runs in this session; start a task in another one";
+            return Err(WireError::new(ErrorCode::InvalidRequest, text));
+        }
         let live = self.open(host, id).await?;
+        // Asked here, so that the name of the model is known when the task says who answers.
+        live.model.learn().await;
+        task.options.max_steps = task.options.max_steps.min(host.centre.max_steps(id));
         let who = task.initiator.id.clone();
         let accepted = live.owner.start_task(task).await.map_err(|e| WireError::from(&e))?;
         if host.principals.standing(&who).is_none() {
@@ -208,7 +235,14 @@ impl LiveSessions {
         Ok(accepted)
     }
 
-    fn running(&self) -> usize {
+    /// The model of a session that is live.
+    pub(crate) fn model(&self, id: &SessionId) -> Option<ModelInfo> {
+        let live = self.map().get(id).and_then(|opening| opening.get()).cloned()?;
+        Some(live.model.port().info())
+    }
+
+    /// Tasks that run now.
+    pub(crate) fn running(&self) -> usize {
         self.map().values().filter_map(|opening| opening.get()).filter(|live| !live.is_idle()).count()
     }
 
@@ -220,6 +254,7 @@ impl LiveSessions {
         task: TaskId,
         by: PrincipalId,
     ) -> Result<TaskAccepted, WireError> {
+        host.centre.jobs().cancel_in(id, &format!("{by} cancelled it on the machine"));
         let live = self.open(host, id).await?;
         live.owner.cancel_task(task, by).await.map_err(|e| WireError::from(&e))
     }
@@ -253,6 +288,10 @@ impl LiveSessions {
 
     /// Ends a session.
     pub(crate) async fn end(&self, host: &Arc<Host>, id: &SessionId) -> Result<(), WireError> {
+        if host.centre.jobs().cancel_in(id, "its session was ended on the machine") {
+            // The job ends its session itself, once its call has ended.
+            return Ok(());
+        }
         let live = self.open(host, id).await?;
         live.owner.end().await.map_err(|e| WireError::from(&e))?;
         self.forget(id);
@@ -262,6 +301,11 @@ impl LiveSessions {
     /// Lets go of a session's handle.
     pub(crate) fn forget(&self, id: &SessionId) {
         self.map().remove(id);
+    }
+
+    /// Lets go of every session in which nothing runs: the next to need one opens it anew, under what is in force then.
+    pub(crate) fn forget_idle(&self) {
+        self.map().retain(|_, opening| in_use(opening));
     }
 
     /// Waits until every owner has ended; the host's token must have been cancelled.
@@ -351,7 +395,8 @@ pub(crate) async fn recover(host: Arc<Host>) {
             continue;
         }
         if host.config.resume == ResumePolicy::Ask {
-            pause(&host, &id).await;
+            let reason = "the host was stopped while the task ran; resume the session to let it go on";
+            pause(&host, &id, reason.to_owned()).await;
             continue;
         }
         let resumed = async {
@@ -364,7 +409,15 @@ pub(crate) async fn recover(host: Arc<Host>) {
                 tracing::warn!(session = %id, reason, "a task stays paused")
             }
             Ok(Resumed::Nothing) => {}
-            Err(error) => tracing::error!(session = %id, %error, "an interrupted task cannot go on"),
+            Err(error) => {
+                tracing::error!(session = %id, %error, "an interrupted task cannot go on");
+                let reason = format!(
+                    "the host was stopped while the task ran, and it cannot go on by itself: {}; resume the session to \
+                     try again",
+                    error.message
+                );
+                pause(&host, &id, reason).await;
+            }
         }
     }
 }
@@ -383,14 +436,13 @@ fn orphaned(host: &Host, id: &SessionId) -> Option<(TaskId, PrincipalId)> {
 }
 
 /// Records that an interrupted task waits for `ResumeSession`, unless that is known already.
-async fn pause(host: &Arc<Host>, id: &SessionId) {
+async fn pause(host: &Arc<Host>, id: &SessionId, reason: String) {
     let recorded = async {
         let record = host.journal.session(id).map_err(|e| session_error(id, e))?;
         if record.summary.state == SessionState::SessionPaused {
             return Ok(());
         }
         let at = host.clock.now();
-        let reason = "the host was stopped while the task ran; resume the session to let it go on".to_owned();
         let event = NewEvent {
             event_id: fresh(host, "evt")?,
             workspace_id: record.summary.workspace_id,

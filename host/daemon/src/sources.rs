@@ -1,8 +1,9 @@
 //! The real clock and the real randomness.
 
 use data_encoding::BASE32_NOPAD;
-use lanyard_ports::source::{Clock, IdSource};
-use lanyard_protocol::Timestamp;
+use lanyard_ports::source::{BootClock, Clock, IdSource};
+use lanyard_protocol::{Tick, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 /// The system's wall clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,6 +12,20 @@ pub(crate) struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+impl BootClock for SystemClock {
+    fn boot(&self) -> Tick {
+        // Elsewhere the monotonic clock is the one that counts sleep.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        const BOOT: ClockId = ClockId::Boottime;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        const BOOT: ClockId = ClockId::Monotonic;
+        let now = clock_gettime(BOOT);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let millis = u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000;
+        Tick::from_millis(seconds.saturating_mul(1_000).saturating_add(millis))
     }
 }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authority::LocalAuthority;
+use crate::central::{AtTheDesk, Centre, CentreParts, HostAuthority, Known};
 use crate::config::Config;
 use crate::host::Host;
 use crate::hub::Hub;
@@ -30,9 +31,6 @@ use crate::socket::{self, SocketError};
 use crate::sources::{RandomIds, SystemClock};
 use crate::state_dir::{RuntimePaths, StateDir, StateDirError, home};
 use crate::uploads::Uploads;
-
-/// Tenant of a host without a backend.
-const TENANT: &str = "local";
 
 /// How long running tasks may take to reach a state they can be resumed from. A running program is ended within
 /// five seconds; the rest is for writing it down.
@@ -121,12 +119,15 @@ pub async fn run(
         workspaces: host.config.workspaces.clone(),
         notices: notices(&host),
     });
+    let centre_stop = CancellationToken::new();
+    let centre = tokio::spawn(host.centre.clone().run(host.clone(), centre_stop.clone()));
     let recovery = tokio::spawn(crate::sessions::recover(host.clone()));
 
     host.stop.cancelled().await;
     tracing::info!("stopping");
     recovery.abort();
-    stop_in_order(&host, &store, &connections, desk_task).await?;
+    let centre = Stopping { task: centre, stop: centre_stop };
+    stop_in_order(&host, &store, &connections, desk_task, centre).await?;
     let put_away = std::fs::remove_file(&host.paths.socket);
     state.withdraw().map_err(|e| RunError::Stop(e.to_string()))?;
     put_away.map_err(|e| RunError::Stop(format!("{}: {e}", host.paths.socket.display())))
@@ -137,7 +138,7 @@ pub(crate) struct Parts {
     pub(crate) host: Arc<Host>,
     pub(crate) store: Arc<Store>,
     listener: UnixListener,
-    desk_task: JoinHandle<()>,
+    pub(crate) desk_task: JoinHandle<()>,
 }
 
 /// The parts, made in the order of their needs.
@@ -150,12 +151,25 @@ pub(crate) fn build(config: Config, state: &StateDir, stop: CancellationToken) -
     let clock = Arc::new(SystemClock);
     let ids = Arc::new(RandomIds);
     let models = Arc::new(Selector::new(config.model.clone())?);
-    let (desk, desk_task) = ApprovalDesk::start(store.clone(), clock.clone(), ids.clone(), TENANT)
-        .map_err(StartError::Approvals)?;
-    let authority = Arc::new(LocalAuthority {
-        clock: SystemClock,
-        accept_unconfined: config.accept_unconfined,
-        max_session_tokens: config.max_session_tokens,
+    let centre = Centre::load(CentreParts {
+        state_dir: state.path(),
+        journal: store.clone(),
+        clock: clock.clone(),
+        boot: clock.clone(),
+        bells: hub.bells(),
+        jobs: config.central_jobs,
+    });
+    let (desk, desk_task) =
+        ApprovalDesk::start(store.clone(), clock.clone(), ids.clone(), &centre.tenant_id())
+            .map_err(StartError::Approvals)?;
+    let authority = Arc::new(HostAuthority {
+        local: LocalAuthority {
+            clock: SystemClock,
+            accept_unconfined: config.accept_unconfined,
+            max_session_tokens: config.max_session_tokens,
+        },
+        centre: centre.clone(),
+        journal: store.clone(),
     });
     let sandbox = Sandbox::start(&SandboxSetup {
         state_dir: state.path().to_owned(),
@@ -178,6 +192,7 @@ pub(crate) fn build(config: Config, state: &StateDir, stop: CancellationToken) -
         journal: store.clone(),
         clock: clock.clone(),
         ids: ids.clone(),
+        others: Arc::new(AtTheDesk(centre.clone())),
     })?;
     let listener = socket::listen(&paths.socket)?;
     let host = Arc::new(Host {
@@ -194,8 +209,9 @@ pub(crate) fn build(config: Config, state: &StateDir, stop: CancellationToken) -
         clock,
         ids,
         sandbox,
-        principals: Arc::new(network.devices().clone()),
+        principals: Arc::new(Known { devices: network.devices().clone(), centre: centre.clone() }),
         network,
+        centre,
         moved_aside: opened.moved_aside,
         started_at: Timestamp::now(),
         connections: AtomicU64::new(0),
@@ -216,20 +232,33 @@ fn notices(host: &Host) -> Vec<String> {
     notices
 }
 
-/// Tasks first, then clients, the store last: what a task or a client still does needs the parts after it. (New requests
-/// are taken from nobody once the host's token is cancelled; devices are told that it stops, and come back.)
+/// The task that speaks with the central services.
+struct Stopping {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+/// Tasks first, then what they have left for the central services, then clients, the store last: what a task or a client
+/// still does needs the parts after it. (New requests are taken from nobody once the host's token is cancelled; devices
+/// are told that it stops, and come back.)
 async fn stop_in_order(
     host: &Arc<Host>,
     store: &Arc<Store>,
     connections: &TaskTracker,
     desk_task: JoinHandle<()>,
+    centre: Stopping,
 ) -> Result<(), RunError> {
-    if tokio::time::timeout(TASKS_STOP, host.sessions.stop()).await.is_err() {
+    let tasks = async { tokio::join!(host.sessions.stop(), host.centre.jobs().stop()) };
+    if tokio::time::timeout(TASKS_STOP, tasks).await.is_err() {
         tracing::warn!("some tasks did not stop in time; they go on from their last checkpoint");
     }
     let stopping = HostEventBody::HostStopping(HostStopping { state: SessionState::SessionPaused });
     if let Err(error) = store.commit(vec![Write::Host(Box::new(stopping))]).await {
         tracing::error!(%error, "the stop could not be recorded");
+    }
+    centre.stop.cancel();
+    if let Err(error) = centre.task.await {
+        tracing::error!(%error, "the work for the central services did not end in order");
     }
     host.desk.stop();
     if let Err(error) = desk_task.await {

@@ -204,7 +204,7 @@ fn is_alive(pid: u32) -> bool {
 }
 
 /// Writes a file of mode 0600, whole or not at all, and on disk when it returns.
-fn write_private(path: &Path, content: &[u8]) -> Result<(), StateDirError> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), StateDirError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
@@ -254,6 +254,7 @@ fn is_empty(path: &Path) -> Result<bool, StateDirError> {
 
 /// What a state directory holds.
 const OUR_NAMES: &[&str] = &[
+    "central",
     "config.toml",
     "device.key",
     "host.key",

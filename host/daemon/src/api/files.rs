@@ -87,8 +87,8 @@ impl Look {
             session_id: session_id.clone(),
             workspace_id: fresh(host, "ws")?,
             roots: vec![root.clone()],
-            tenant_id: host.tenant_id().to_owned(),
-            user_id: principal.id.to_string(),
+            tenant_id: host.centre.tenant_id(),
+            user_id: host.centre.user_id(principal.id.as_str()),
         };
         let layers = SessionPolicy::layers(&*host.authority, &claim, host.clock.now()).await?;
         let workspace = host.sessions.look_at(host, vec![root]).await?;

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod attachments;
+mod central;
 mod control;
 mod devices;
 mod files;
@@ -18,7 +19,7 @@ pub(crate) mod peer;
 mod policy;
 mod remote;
 pub(crate) mod serve;
-mod sessions;
+pub(crate) mod sessions;
 pub(crate) mod streams;
 mod subscription;
 mod tasks;
@@ -56,6 +57,13 @@ pub(crate) enum Follow {
     Unfollow(SessionId),
     /// Host-wide events after a number.
     Host(u64),
+}
+
+impl Answer {
+    /// For a caller that follows nothing.
+    pub(crate) fn into_response(self) -> Response {
+        self.response
+    }
 }
 
 impl From<Response> for Answer {
@@ -142,6 +150,10 @@ pub(crate) async fn handle(
         Request::GetTrust(p) => trust::get(host, principal, p).await,
         Request::EnableTrust(p) => trust::enable(host, principal, p).await,
         Request::DisableTrust(p) => trust::disable(host, principal, p).await,
+        Request::GetCentral(_) => central::get(host).await,
+        Request::EnrolHost(p) => central::enrol(host, principal, p).await,
+        Request::UnenrolHost(p) => central::unenrol(host, principal, p).await,
+        Request::SetCentralConsent(p) => central::consent(host, principal, p).await,
     }
 }
 

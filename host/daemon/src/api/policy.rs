@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lanyard_dispatch::SessionPolicy;
 use lanyard_policy::decide::programs_may_run;
+use lanyard_policy::layer::Layers;
 use lanyard_policy::{overview, visible};
 use lanyard_ports::authority::SessionClaim;
 use lanyard_protocol::error::WireError;
@@ -27,10 +27,15 @@ pub(super) async fn get(host: &Arc<Host>, principal: &Principal) -> Result<Answe
         session_id: fresh(host, "look")?,
         workspace_id: fresh(host, "ws")?,
         roots,
-        tenant_id: host.tenant_id().to_owned(),
-        user_id: principal.id.to_string(),
+        tenant_id: host.centre.tenant_id(),
+        user_id: host.centre.user_id(principal.id.as_str()),
     };
-    let layers = SessionPolicy::layers(&*host.authority, &claim, host.clock.now()).await?;
+    let now = host.clock.now();
+    let mut issued = host.authority.issue(&claim).await?.bundles;
+    // What the centre last said of a session; the next one may be told otherwise.
+    issued.extend(host.centre.last_bundle(&claim.session_id, now));
+    let issued = issued.into_iter().map(|one| (one.layer, one.bundle)).collect();
+    let layers = Layers::validate(issued, &claim.session_id, now).map_err(|fault| fault.to_wire())?;
     let sandbox_level = host.sandbox.report().level;
     let programs = programs_may_run(&layers, sandbox_level, host.unconfined());
     let first = layers.iter().next().map(|layer| layer.bundle().policy_bundle_version.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lanyard_dispatch::SessionPolicy;
 use lanyard_policy::layer::Layers;
-use lanyard_ports::authority::SessionClaim;
+use lanyard_ports::authority::{Adopted, NewSession, SessionClaim};
 use lanyard_ports::journal::{NewEvent, SessionRecord, Write};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{EventBody, SessionCreated};
@@ -57,16 +57,68 @@ pub(super) async fn create(
     }
     let session_id: SessionId = fresh(host, "sess")?;
     let (roots, scope) = roots(host, principal, &params.workspace_hint, &session_id)?;
-    let workspace_id = workspace(host, &roots, scope)?;
+    let founding = Founding { session_id, roots, scope, name, job: None };
+    let Begun { mut batch, opened } = found(host, principal, founding).await?;
+    let response = Response::CreateSession(opened);
+    let key = command.key();
+    batch.extend(command.remember(&response));
+    match host.journal.commit(batch).await {
+        Ok(()) => Ok(resubscribed(response)),
+        Err(error) => NewCommand::after(host, key.as_ref(), error).map(resubscribed),
+    }
+}
+
+/// A session to be.
+pub(crate) struct Founding {
+    /// The id the host proposes.
+    pub(crate) session_id: SessionId,
+    /// Canonical directories.
+    pub(crate) roots: Vec<PathBuf>,
+    /// How its workspace is reused.
+    pub(crate) scope: WorkspaceScope,
+    /// Name for people.
+    pub(crate) name: String,
+    /// The job of the centre it is for.
+    pub(crate) job: Option<String>,
+}
+
+/// A session whose policy is known and that is not yet written down.
+pub(crate) struct Begun {
+    /// What makes it one.
+    pub(crate) batch: Vec<Write>,
+    /// As whoever asked for it is told.
+    pub(crate) opened: SessionOpened,
+}
+
+/// Asks whoever has a say in it, and prepares the rows of a new session.
+pub(crate) async fn found(
+    host: &Arc<Host>,
+    principal: &Principal,
+    founding: Founding,
+) -> Result<Begun, WireError> {
+    let Founding { session_id, roots, scope, name, job } = founding;
+    let wanted = NewSession {
+        session_id,
+        workspace_id: workspace(host, &roots, scope)?,
+        scope,
+        roots: roots.clone(),
+        name: name.clone(),
+        user_id: host.centre.user_id(principal.id.as_str()),
+        job,
+    };
+    let Adopted { session_id, workspace_id } = host.authority.adopt(wanted).await?;
     let claim = SessionClaim {
         session_id: session_id.clone(),
         workspace_id: workspace_id.clone(),
         roots: roots.clone(),
-        tenant_id: host.tenant_id().to_owned(),
-        user_id: principal.id.to_string(),
+        tenant_id: host.centre.tenant_id(),
+        user_id: host.centre.user_id(principal.id.as_str()),
     };
     let layers = SessionPolicy::layers(&*host.authority, &claim, host.clock.now()).await?;
-    let model = host.models.current().await.info();
+    let model = match host.centre.granted_model(&session_id) {
+        Some(granted) => granted,
+        None => host.models.current().await.info(),
+    };
     let now = host.clock.now();
     let shown_roots: Vec<String> = roots.iter().map(|r| r.display().to_string()).collect();
     let record = SessionRecord {
@@ -98,7 +150,8 @@ pub(super) async fn create(
         timestamp: now,
         body: EventBody::SessionCreated(created),
     };
-    let response = Response::CreateSession(SessionOpened {
+    let central = host.centre.rows_of(&session_id);
+    let opened = SessionOpened {
         session_id,
         workspace_id,
         workspace_roots: shown_roots,
@@ -108,14 +161,10 @@ pub(super) async fn create(
         policy: summary(&layers),
         state: SessionState::SessionCreated,
         last_seq: 1,
-    });
+    };
     let mut batch = vec![Write::Session(Box::new(record)), Write::Event(Box::new(event))];
-    let key = command.key();
-    batch.extend(command.remember(&response));
-    match host.journal.commit(batch).await {
-        Ok(()) => Ok(resubscribed(response)),
-        Err(error) => NewCommand::after(host, key.as_ref(), error).map(resubscribed),
-    }
+    batch.extend(central);
+    Ok(Begun { batch, opened })
 }
 
 /// A new or repeated `CreateSession` follows the session from its beginning.
@@ -182,7 +231,7 @@ fn roots(
     Ok((roots, WorkspaceScope::Local))
 }
 
-pub(super) fn allowed_root(host: &Host, principal: &Principal, root: &Path) -> Result<(), WireError> {
+pub(crate) fn allowed_root(host: &Host, principal: &Principal, root: &Path) -> Result<(), WireError> {
     let shown = root.display();
     for ours in [host.state_dir.as_path(), &host.paths.socket_dir, &host.paths.scratch] {
         if root.starts_with(ours) {
@@ -231,7 +280,7 @@ pub(super) fn snapshot(host: &Arc<Host>, session: &SessionId) -> Result<SessionS
     let record = host.journal.session(session).map_err(|e| session_error(session, e))?;
     let checkpoint = host.journal.checkpoint(session).map_err(store_error)?;
     let pending = host.journal.approvals(Some(session), false, MAX_PENDING).map_err(store_error)?;
-    let model = host.models.known().info();
+    let model = host.sessions.model(session).unwrap_or_else(|| host.models.known().info());
     Ok(SessionSnapshot {
         session_id: session.clone(),
         workspace_id: record.summary.workspace_id,
@@ -269,6 +318,8 @@ pub(super) async fn end(host: &Arc<Host>, params: EndSession) -> Result<Answer, 
         host.journal.session(&params.session_id).map_err(|e| session_error(&params.session_id, e))?;
     if !record.summary.state.is_final() {
         host.sessions.end(host, &params.session_id).await?;
+        let (centre, id) = (host.centre.clone(), params.session_id);
+        drop(tokio::task::spawn_blocking(move || centre.forget(&id)));
     }
     Ok(Response::EndSession(Done {}).into())
 }
@@ -282,7 +333,12 @@ pub(super) async fn delete(host: &Arc<Host>, params: DeleteSession) -> Result<An
         return Err(invalid(text));
     }
     host.sessions.forget(&params.session_id);
+    if host.centre.jobs().is_in(&params.session_id) {
+        return Err(invalid("a job of the central services runs in this session; end the session first"));
+    }
     host.journal.commit(vec![Write::DeleteSession(params.session_id.clone())]).await.map_err(store_error)?;
+    let (centre, id) = (host.centre.clone(), params.session_id.clone());
+    drop(tokio::task::spawn_blocking(move || centre.forget(&id)));
     if record.scope == WorkspaceScope::General {
         let own = host.paths.general.join(params.session_id.as_str());
         tokio::task::spawn_blocking(move || {

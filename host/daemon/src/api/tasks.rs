@@ -25,7 +25,9 @@ pub(super) async fn start(
     host.journal.session(&params.session_id).map_err(|e| session_error(&params.session_id, e))?;
     host.journal.room().map_err(store_error)?;
     if !is_known(host, &params)? {
-        if let Some(name) = &params.model {
+        // Where the session's model is the centre's, its policy says which names there are.
+        let granted = host.sessions.open(host, &params.session_id).await?.has_granted_model();
+        if let Some(name) = params.model.as_ref().filter(|_| !granted) {
             host.models.check(name).await.map_err(|e| invalid(format!("model: {e}")))?;
         }
         attachments::check(host, &params).await?;

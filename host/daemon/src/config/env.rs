@@ -6,8 +6,18 @@ use super::ConfigError;
 use super::raw::RawConfig;
 
 /// Read by other parts (command line, tests, benches); not configuration.
-const NOT_OURS: &[&str] =
-    &["LANYARD_LONG", "LANYARD_BLESS", "LANYARD_LOG", "LANYARD_FAULT", "LANYARD_HOST", "LANYARD_BIN"];
+const NOT_OURS: &[&str] = &[
+    "LANYARD_LONG",
+    "LANYARD_BLESS",
+    "LANYARD_LOG",
+    "LANYARD_FAULT",
+    "LANYARD_HOST",
+    "LANYARD_BIN",
+    "LANYARD_ENROLL_TOKEN",
+];
+
+/// What the variables of `lanyard-central` begin with, which may run on the same machine.
+const CENTRAL: &str = "LANYARD_CENTRAL_";
 
 /// What the environment sets.
 #[derive(Debug, Default)]
@@ -41,7 +51,7 @@ pub(super) fn read(pairs: &[(String, String)]) -> Result<FromEnvironment, Config
                 raw.limits.max_session_tokens = Some(parse(name, value, "a number of tokens")?);
             }
             "LANYARD_STORE_MAX_BYTES" => raw.store.max_bytes = Some(parse(name, value, "a number of bytes")?),
-            other if NOT_OURS.contains(&other) => {}
+            other if NOT_OURS.contains(&other) || other.starts_with(CENTRAL) => {}
             _ => {
                 let message =
                     "this variable is not known; see the configuration page of the user guide".to_owned();

@@ -20,6 +20,12 @@ pub use listen::Listen;
 /// Bytes the store may take on disk unless configured otherwise. Years of sessions, and yet no full disk.
 const DEFAULT_STORE_MAX_BYTES: u64 = 10 << 30;
 
+/// Jobs at once unless configured otherwise: each may run a program, and the machine is somebody's.
+const DEFAULT_JOBS: u32 = 4;
+
+/// Most jobs at once that can be asked for; tasks of people want to run too.
+const MAX_JOBS: u32 = 16;
+
 /// Why the host cannot be configured. Each text names the key and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -122,6 +128,8 @@ pub struct Config {
     pub approval_seconds: u32,
     /// Most tokens of one session.
     pub max_session_tokens: u64,
+    /// Jobs of the central services that run at once, if the owner takes any.
+    pub central_jobs: usize,
 }
 
 impl Config {
@@ -246,6 +254,12 @@ fn check(raw: RawConfig, state_dir: PathBuf) -> Result<Config, ConfigError> {
         let message = format!("{store_max_bytes} is below 16777216, which a store needs to work at all");
         return Err(ConfigError::Value { key: "store.max_bytes", message });
     }
+    let central_jobs = raw.central.jobs.unwrap_or(DEFAULT_JOBS);
+    if !(1..=MAX_JOBS).contains(&central_jobs) {
+        let message =
+            format!("{central_jobs} is outside 1–{MAX_JOBS}; to take none, say so with `lanyard enroll`");
+        return Err(ConfigError::Value { key: "central.jobs", message });
+    }
     let model = raw.model.check()?;
     let sandbox_read = raw.policy.sandbox_read.unwrap_or_default();
     Ok(Config {
@@ -264,6 +278,7 @@ fn check(raw: RawConfig, state_dir: PathBuf) -> Result<Config, ConfigError> {
         accept_unconfined: raw.policy.accept_unconfined.unwrap_or(false),
         approval_seconds,
         max_session_tokens: raw.limits.max_session_tokens.unwrap_or(2_000_000).max(1),
+        central_jobs: usize::try_from(central_jobs).unwrap_or(1),
         state_dir,
     })
 }

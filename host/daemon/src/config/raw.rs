@@ -69,6 +69,11 @@ tables! {
         /// Whether the host can be found by name.
         enabled: bool,
     }
+    /// `[central]`
+    Central {
+        /// Jobs of the central services at once.
+        jobs: u32,
+    }
     /// `[store]`
     Store {
         /// Most bytes of store and artifacts.
@@ -86,6 +91,7 @@ pub(super) struct RawConfig {
     pub(super) limits: Limits,
     pub(super) discovery: Discovery,
     pub(super) store: Store,
+    pub(super) central: Central,
 }
 
 impl RawConfig {
@@ -102,6 +108,7 @@ impl RawConfig {
         self.limits.overlay(over.limits);
         self.discovery.overlay(over.discovery);
         self.store.overlay(over.store);
+        self.central.overlay(over.central);
     }
 }
 

@@ -84,6 +84,16 @@ fn a_token_file_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn jobs_at_once_are_bounded() {
+    let loaded = |file: &str| load(file, &[], ConfigSources::default());
+    assert_eq!(loaded("").unwrap().central_jobs, 4);
+    assert_eq!(loaded("[central]\njobs = 16\n").unwrap().central_jobs, 16);
+    for wrong in ["[central]\njobs = 0\n", "[central]\njobs = 17\n"] {
+        assert!(loaded(wrong).unwrap_err().contains("central.jobs"), "{wrong}");
+    }
+}
+
+#[test]
 fn a_configuration_that_cannot_be_looked_at_is_not_taken_for_none() {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("nowhere", dir.path().join("config.toml")).unwrap();

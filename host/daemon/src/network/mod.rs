@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lanyard_pairing::IdentityKeys;
+use lanyard_ports::authority::Principals;
 use lanyard_ports::journal::{Journal, JournalError};
 use lanyard_ports::source::{Clock, IdSource};
 use lanyard_protocol::Tick;
@@ -97,6 +98,8 @@ pub(crate) struct NetworkParts<'a> {
     pub(crate) clock: Arc<dyn Clock>,
     /// Fresh ids.
     pub(crate) ids: Arc<dyn IdSource>,
+    /// Who may answer pairings without being paired: people of the centre, as far as the owner lets them.
+    pub(crate) others: Arc<dyn Principals>,
 }
 
 /// The network side, held by the composition root.
@@ -122,7 +125,7 @@ impl Network {
     /// # Errors
     /// See [`NetworkError`].
     pub(crate) fn start(parts: NetworkParts<'_>) -> Result<Self, NetworkError> {
-        let NetworkParts { settings, state_dir, journal, clock, ids } = parts;
+        let NetworkParts { settings, state_dir, journal, clock, ids, others } = parts;
         let host_name = fitting(&settings.host_name);
         let identity = HostIdentity::open(&state_dir.join(KEY_FILE))?;
         let (publish_id, host_id) = watch::channel(identity.host_id()?);
@@ -152,6 +155,7 @@ impl Network {
             journal,
             clock,
             ids,
+            others,
             tally: tally.clone(),
             identity,
             host_id: publish_id,

@@ -18,7 +18,7 @@ use lanyard_protocol::approval::Decision;
 use lanyard_protocol::event::{HostEvent, SessionEvent};
 use lanyard_protocol::id::{DeviceId, PairingId, PrincipalId};
 use lanyard_protocol::method::DecidePairing;
-use lanyard_protocol::principal::Scope;
+use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_store::{Store, StoreOptions};
 use lanyard_transport::close::{CloseCode, Ended};
 use lanyard_transport::dial::{Candidate, DialError, Dialer, Expect, Source};
@@ -40,6 +40,15 @@ struct Unheard;
 
 impl CommitObserver for Unheard {
     fn committed(&self, _events: &[Arc<SessionEvent>], _host_events: &[Arc<HostEvent>]) {}
+}
+
+/// The host belongs to no centre.
+struct Nobody;
+
+impl Principals for Nobody {
+    fn standing(&self, _: &PrincipalId) -> Option<Principal> {
+        None
+    }
 }
 
 /// Stands in for the agent API: holds each connection until it is told to stop.
@@ -88,6 +97,7 @@ impl Lan {
             journal: store.clone(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
+            others: Arc::new(Nobody),
         })
         .unwrap();
         let stop = CancellationToken::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lanyard_pairing::Entrance;
 use lanyard_pairing::identity::Fingerprint;
+use lanyard_ports::authority::Principals;
 use lanyard_ports::journal::{Journal, JournalError, Write};
 use lanyard_ports::source::{Clock, IdSource};
 use lanyard_protocol::Tick;
@@ -54,6 +55,8 @@ pub(in crate::network) struct DeskParts {
     pub(in crate::network) journal: Arc<dyn Journal>,
     pub(in crate::network) clock: Arc<dyn Clock>,
     pub(in crate::network) ids: Arc<dyn IdSource>,
+    /// Who may answer without being paired.
+    pub(in crate::network) others: Arc<dyn Principals>,
     pub(in crate::network) tally: Arc<Tally>,
     pub(in crate::network) identity: HostIdentity,
     pub(in crate::network) host_id: watch::Sender<HostId>,

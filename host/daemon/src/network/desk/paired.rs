@@ -44,6 +44,7 @@ impl Actor {
             return Ok(by.clone());
         }
         let held = self.table.principal(&by.id, self.parts.clock.now());
+        let held = held.or_else(|| self.parts.others.standing(&by.id));
         held.ok_or_else(|| {
             WireError::new(ErrorCode::Unauthorized, "this device is not paired with the host any more")
         })

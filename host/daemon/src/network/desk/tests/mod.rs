@@ -23,7 +23,7 @@ use lanyard_ports::source::Clock;
 use lanyard_protocol::approval::Decision;
 use lanyard_protocol::device::PendingPairing;
 use lanyard_protocol::event::{HostEvent, SessionEvent};
-use lanyard_protocol::id::{DeviceId, HostId, PairingId};
+use lanyard_protocol::id::{DeviceId, HostId, PairingId, PrincipalId};
 use lanyard_protocol::method::{DecidePairing, PairingDecided};
 use lanyard_protocol::principal::{Principal, Scope};
 use lanyard_protocol::{Tick, Timestamp};
@@ -52,6 +52,20 @@ struct Wall(AtomicI64);
 impl Clock for Wall {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Somebody who may answer without being paired; a person of the host's centre, say.
+const OUTSIDER: &str = "central:ann";
+
+/// Knows the outsider.
+struct Others;
+
+impl Principals for Others {
+    fn standing(&self, id: &PrincipalId) -> Option<Principal> {
+        let scopes = vec![Scope::Observe, Scope::Operate, Scope::Approve, Scope::Admin];
+        let ann = || Principal { id: id.clone(), name: "Ann".to_owned(), scopes, local: false };
+        (id.as_str() == OUTSIDER).then(ann)
     }
 }
 
@@ -108,6 +122,7 @@ impl Lab {
             journal: store.clone(),
             clock: clock.clone(),
             ids: Arc::new(RandomIds),
+            others: Arc::new(Others),
             tally: tally.clone(),
             identity,
             host_id: publish_id,

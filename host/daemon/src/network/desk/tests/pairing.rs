@@ -6,10 +6,11 @@ use lanyard_pairing::message::ToDevice;
 use lanyard_ports::journal::Journal;
 use lanyard_protocol::device::{PairingEnd, PairingMethod};
 use lanyard_protocol::error::ErrorCode;
+use lanyard_protocol::id::PrincipalId;
 use lanyard_protocol::method::DecidePairing;
-use lanyard_protocol::principal::Scope;
+use lanyard_protocol::principal::{Principal, Scope};
 
-use super::{Lab, MINUTE, Phone, Verdict, granted, no, yes};
+use super::{Lab, MINUTE, OUTSIDER, Phone, Verdict, granted, no, yes};
 use crate::command::NewCommand;
 use crate::network::desk::DeskError;
 use crate::principals::owner;
@@ -68,6 +69,33 @@ async fn after_a_typed_code_the_digits_of_the_device_are_needed() {
     );
     let counters = lab.tally.counters();
     assert_eq!((counters.windows_opened, counters.pairing_attempts, counters.pairings), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn whom_the_host_knows_otherwise_answers_as_a_device_would_and_nobody_else_does() {
+    let lab = Lab::new();
+    let phone = Phone::new("Pixel");
+    let code = lab.open_code().await;
+    let asked = phone.pair_by_code(&lab, &code).await.unwrap();
+    let question = &lab.pending().await[0];
+    let person = |id: &str| Principal {
+        id: PrincipalId::new(id).unwrap(),
+        name: "somebody".to_owned(),
+        scopes: vec![Scope::Admin],
+        local: false,
+    };
+    let digits = Some(asked.pending.digits().to_string());
+    let answer = DecidePairing { digits, ..yes(&question.pairing_id) };
+    let decide = |by: Principal, answer: &DecidePairing| {
+        let command = NewCommand::of(&by, None);
+        lab.desk.decide(by, answer.clone(), command)
+    };
+    let stranger = refused(decide(person("central:bob"), &answer).await);
+    assert_eq!(stranger.0, ErrorCode::Unauthorized, "what it says of itself counts for nothing");
+    let blind = refused(decide(person(OUTSIDER), &yes(&question.pairing_id)).await);
+    assert_eq!(blind.0, ErrorCode::PairingDigitsWrong);
+    let decided = decide(person(OUTSIDER), &answer).await.unwrap();
+    assert_eq!(decided.end, PairingEnd::Approved);
 }
 
 #[tokio::test]
