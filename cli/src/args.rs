@@ -97,6 +97,14 @@ pub(crate) enum Command {
     Identity(commands::identity::Args),
     /// Let browsers trust the host's certificate without a warning
     Trust(commands::trust::Args),
+    /// Enrol this machine's host at central services, with a one-time token of their administrator
+    #[command(visible_alias = "enrol")]
+    Enroll(commands::enroll::Args),
+    /// End the enrolment of this machine's host
+    #[command(visible_alias = "unenrol")]
+    Unenroll(commands::unenroll::Args),
+    /// Show what waits to be sent to the central services, and say what they may do here
+    Sync(commands::sync::Args),
     /// Write a completion script for a shell to standard output
     Completions(commands::completions::Args),
     /// Write manual pages to a directory

@@ -92,6 +92,15 @@ fn what_is_understood() {
         "identity",
         "identity show --host nas",
         "identity rotate --compromised",
+        "enroll https://central.example:7720",
+        "enrol https://central.example --token-file /f --accept-jobs --accept-answers",
+        "enroll http://127.0.0.1:7720 --token-file -",
+        "unenroll",
+        "unenrol --force --reason moved",
+        "sync",
+        "sync status --json",
+        "sync consent --jobs on",
+        "sync consent --jobs off --answers on",
     ] {
         if let Err(error) = parse(line) {
             panic!("{line}: {error}");
@@ -133,6 +142,12 @@ fn what_is_not() {
         "hosts rename nas",
         "unpair",
         "identity rotate now",
+        "enroll",
+        "enroll central.example --token secret",
+        "enroll https://central.example the-token",
+        "sync consent",
+        "sync consent --jobs perhaps",
+        "sync now",
     ] {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was understood"));
         assert_eq!(error.exit_code(), 2, "{line}: {error}");

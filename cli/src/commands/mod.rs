@@ -10,6 +10,7 @@ pub(crate) mod devices;
 pub(crate) mod diff;
 pub(crate) mod discover;
 pub(crate) mod doctor;
+pub(crate) mod enroll;
 pub(crate) mod health;
 pub(crate) mod hosts;
 pub(crate) mod identity;
@@ -25,7 +26,9 @@ pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod sessions;
 pub(crate) mod stop;
+pub(crate) mod sync;
 pub(crate) mod trust;
+pub(crate) mod unenroll;
 pub(crate) mod unpair;
 pub(crate) mod up;
 pub(crate) mod watch;
@@ -78,6 +81,9 @@ fn carry_out(command: Command, invocation: &mut Invocation) -> Result<Exit, Fail
         Command::Unpair(args) => block_on(unpair::run(args, invocation)),
         Command::Watch(args) => block_on(watch::run(args, invocation)),
         Command::Trust(args) => block_on(trust::run(args, invocation)),
+        Command::Enroll(args) => block_on(enroll::run(args, invocation)),
+        Command::Unenroll(args) => block_on(unenroll::run(args, invocation)),
+        Command::Sync(args) => block_on(sync::run(args, invocation)),
         Command::Identity(args) => block_on(identity::run(args, invocation)),
     }
 }
@@ -95,6 +101,9 @@ fn here_only(command: &Command) -> Option<&'static str> {
         Command::Doctor(_) => Some("`lanyard doctor` looks at this machine: run it there"),
         Command::Discover(_) => Some("`lanyard discover` listens on this machine's network"),
         Command::Hosts(_) => Some("`lanyard hosts` is about what this machine remembers"),
+        Command::Enroll(_) | Command::Unenroll(_) => {
+            Some("whom a host belongs to is decided at the machine itself: run the command there")
+        }
         Command::Completions(_) | Command::Man(_) => Some("this command talks to no host"),
         _ => None,
     }

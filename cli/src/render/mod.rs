@@ -4,6 +4,7 @@
 
 mod approval;
 mod banner;
+mod central;
 mod days;
 mod devices;
 mod diff;
@@ -27,6 +28,7 @@ mod wrap;
 
 pub(crate) use approval::{approval, countdown, diff_of, remember_words, shell_word};
 pub(crate) use banner::banner;
+pub(crate) use central::{Consent, central, consent_question, consent_words, enrolled, unenrolled};
 pub(crate) use devices::{connections, devices};
 pub(crate) use diff::{diff, patch};
 pub(crate) use health::{check, health};

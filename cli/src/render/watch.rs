@@ -133,6 +133,9 @@ fn event_words(paint: Paint, body: &HostEventBody, now: Timestamp) -> Option<Str
         HostEventBody::DeviceChanged(_) => return None,
         HostEventBody::DeviceRemoved(gone) => format!("device {} is paired no more", gone.device_id),
         HostEventBody::HostKeyChanged(changed) => format!("has new keys; its id is now {}", changed.host_id),
+        HostEventBody::CentralChanged(changed) => {
+            format!("stands otherwise with its central services: {}", line(&changed.reason))
+        }
         HostEventBody::HostStopping(_) => paint.tone(Tone::Waits, "is stopping"),
     })
 }

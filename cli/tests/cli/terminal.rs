@@ -159,6 +159,34 @@ fn an_interrupt_cancels_the_task() {
     assert!(!home.work().join("a.txt").exists());
 }
 
+#[test]
+fn a_token_is_not_shown_and_what_is_allowed_is_asked() {
+    let home = Home::new();
+    let mut enroll = InTerminal::start(&home, &["enroll", "http://127.0.0.1:9"]);
+    enroll.until("(it is not shown)");
+    // Right after a question keys are not taken.
+    std::thread::sleep(Duration::from_millis(600));
+    enroll.screen.write_all(b"tok-5ecrex\x7ft\r").unwrap();
+    let give_up = Instant::now() + PATIENCE;
+    while !enroll.seen.contains("[y] allow") {
+        assert!(Instant::now() < give_up, "nothing is asked; there is {:?}", enroll.seen);
+        enroll.read();
+    }
+    assert!(!enroll.seen.contains("5ecre"), "{:?}", enroll.seen);
+    enroll.until("have this machine do work?");
+    enroll.press_until("n", "cannot have this machine do anything");
+    enroll.until("May the centre answer for you?");
+    enroll.press_until("y", "the centre may answer approvals and pairings");
+    assert_eq!(enroll.exit_code(), 1, "nobody is there");
+    assert!(!enroll.seen.contains("5ecre"), "{:?}", enroll.seen);
+
+    let mut enroll = InTerminal::start(&home, &["enroll", "http://127.0.0.1:9"]);
+    enroll.until("(it is not shown)");
+    let pid = rustix::process::Pid::from_child(&enroll.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(enroll.exit_code(), 4);
+}
+
 /// A command that does not outlive its test.
 struct Gone(Child);
 
