@@ -243,6 +243,64 @@ where
     }
 }
 
+/// One of many, in the browser's own list.
+#[component]
+pub fn Select<T>(
+    /// What is chosen.
+    #[prop(into)]
+    label: Signal<String>,
+    /// What there is to choose from, in order.
+    #[prop(into)]
+    options: Signal<Vec<ChoiceItem<T>>>,
+    /// What is chosen now.
+    #[prop(into)]
+    value: Signal<T>,
+    /// Somebody chose otherwise.
+    #[prop(into)]
+    on_change: Callback<(T,)>,
+    /// More about it, under the field.
+    #[prop(optional, into)]
+    hint: MaybeProp<String>,
+    /// What is wrong with it.
+    #[prop(optional, into)]
+    error: Signal<Option<String>>,
+) -> impl IntoView
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+{
+    let id = fresh_id("select");
+    let said = format!("{id}-said");
+    let changed = move |event: web_sys::Event| {
+        let chosen = event_target_value(&event).parse::<usize>().ok();
+        let chosen = chosen
+            .and_then(|at| options.with_untracked(|options| options.get(at).map(|item| item.value.clone())));
+        if let Some(chosen) = chosen {
+            on_change.run((chosen,));
+        }
+    };
+    let items = move || {
+        let now = value.get();
+        let one = |(at, item): (usize, ChoiceItem<T>)| {
+            view! { <option value=at.to_string() selected=item.value == now>{item.title}</option> }
+        };
+        options.get().into_iter().enumerate().map(one).collect_view()
+    };
+    view! {
+        <div class="field">
+            <label for=id.clone()>{move || label.get()}</label>
+            <select
+                id=id.clone()
+                aria-describedby=said
+                aria-invalid=move || error.get().is_some().then_some("true")
+                on:change=changed
+            >
+                {items}
+            </select>
+            {under(&id, hint, error)}
+        </div>
+    }
+}
+
 /// On or off.
 #[component]
 pub fn Switch(

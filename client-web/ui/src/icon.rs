@@ -59,6 +59,14 @@ pub enum Glyph {
     Shield,
     /// A link to elsewhere.
     Link,
+    /// Everything at a glance.
+    Overview,
+    /// Figures over time.
+    Chart,
+    /// People.
+    People,
+    /// A record of what was done.
+    Record,
 }
 
 impl Glyph {
@@ -94,6 +102,12 @@ impl Glyph {
             Self::Warning => "M12 4l9 16H3zM12 10v4M12 17h.01",
             Self::Terminal => "M3.5 5h17v14h-17zM7 9l3 3-3 3M12.5 15H16",
             Self::Shield => "M12 3l7 3v5.5c0 4.5-3 7.8-7 9.5-4-1.7-7-5-7-9.5V6z",
+            Self::Overview => "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+            Self::Chart => "M4 4v16h16M8 16v-4M12 16V8M16 16v-6",
+            Self::People => {
+                "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20a6.5 6.5 0 0 1 13 0M16 4.3a3.5 3.5 0 0 1 0 6.4M18 14.2a6.5 6.5 0 0 1 3.5 5.8"
+            }
+            Self::Record => "M6 3h12v18H6zM9 8h6M9 12h6M9 16h4",
             Self::Link => {
                 "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3A4 4 0 0 0 11 18.7l1-1"
             }

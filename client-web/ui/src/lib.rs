@@ -5,12 +5,15 @@
 //! text sizes need no second rule.
 
 pub mod clock;
+pub mod copying;
 pub mod diff;
 pub mod draw;
 pub mod form;
 pub mod icon;
 pub mod list;
+pub mod output;
 pub mod press;
+pub mod prose;
 pub mod returns;
 pub mod sheet;
 pub mod surface;
@@ -19,12 +22,15 @@ pub mod time;
 pub mod toasts;
 
 pub use clock::Clock;
+pub use copying::copy;
 pub use diff::{DiffView, Layout};
 pub use draw::{Digits, QrCode, Sparkline};
-pub use form::{Choice, ChoiceItem, Field, Switch, TextArea};
+pub use form::{Choice, ChoiceItem, Field, Select, Switch, TextArea};
 pub use icon::{Glyph, Icon};
 pub use list::VirtualList;
+pub use output::output_line;
 pub use press::{Button, IconButton, Kind};
+pub use prose::Prose;
 pub use returns::Returns;
 pub use sheet::Sheet;
 pub use surface::{Card, Dot, Empty, KeyValue, LinkRow, Pill, Problem, Row, Section, Tone};

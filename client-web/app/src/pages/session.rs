@@ -1,12 +1,10 @@
 //! One session, live: its timeline, what it asks, what it changed, and the next task.
 
 mod changes;
-mod copying;
 mod feed;
 mod follow;
 mod menu;
 mod output;
-mod prose;
 mod rows;
 
 use std::sync::Arc;

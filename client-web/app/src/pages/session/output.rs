@@ -6,14 +6,13 @@ use lanyard_protocol::event::EventBody;
 use lanyard_protocol::id::ArtifactId;
 use lanyard_protocol::limits::MAX_ARTIFACT_PAGE_BYTES;
 use lanyard_protocol::method::{GetArtifact, GetHistory};
-use lanyard_web_state::ansi::{Colour, Keep, Line, Screen, Span};
+use lanyard_web_state::ansi::{Keep, Line, Screen};
 use lanyard_web_state::timeline::{self, Call, CallState, Entry, Item};
 use lanyard_web_state::words;
-use lanyard_web_ui::{Button, Kind, Problem, Sheet, VirtualList, Waiting};
+use lanyard_web_ui::{Button, Kind, Problem, Sheet, VirtualList, Waiting, copy, output_line};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
-use super::copying::copy;
 use super::feed::Feed;
 use crate::store::{Failed, Store};
 
@@ -33,7 +32,7 @@ pub(super) fn Output(#[prop(into)] entry: Signal<Option<Arc<Entry>>>) -> impl In
     });
     let any = Memo::new(move |_| !output.with(timeline::Output::is_empty));
     let quiet = Memo::new(move |_| of(entry, Call::is_quiet).unwrap_or_default());
-    let lines = move || output.with(|output| output.folded.iter().map(line_view).collect_view());
+    let lines = move || output.with(|output| output.folded.iter().map(output_line).collect_view());
     let more = move || {
         let (hidden, tail, incomplete) =
             output.with(|output| (output.hidden, output.tail, output.incomplete));
@@ -80,39 +79,6 @@ fn of<T>(entry: Signal<Option<Arc<Entry>>>, read: impl FnOnce(&Call) -> T) -> Op
 
 fn has_artifact(call: &Call) -> bool {
     call.finished().is_some_and(|finished| finished.artifact.is_some())
-}
-
-/// One line of output.
-fn line_view(line: &Line) -> impl IntoView + use<> {
-    let spans = line.spans.iter().map(span_view).collect_view();
-    let cut = (line.cut > 0).then(|| {
-        let more = words::count(line.cut.into(), "more character");
-        view! { <span class="output-cut">" … " {more}</span> }
-    });
-    view! { <span class="output-line">{spans}{cut}"\n"</span> }
-}
-
-fn span_view(span: &Span) -> AnyView {
-    if span.style.is_plain() {
-        return span.text.clone().into_any();
-    }
-    let mut class = String::new();
-    class.push_str(match span.style.colour {
-        None => "",
-        Some(Colour::Red) => "c-red ",
-        Some(Colour::Green) => "c-green ",
-        Some(Colour::Yellow) => "c-yellow ",
-        Some(Colour::Blue) => "c-blue ",
-        Some(Colour::Magenta) => "c-magenta ",
-        Some(Colour::Cyan) => "c-cyan ",
-        Some(Colour::Grey) => "c-grey ",
-    });
-    for (on, name) in
-        [(span.style.bold, "c-bold "), (span.style.italic, "c-italic "), (span.style.underline, "c-under ")]
-    {
-        class.push_str(if on { name } else { "" });
-    }
-    view! { <span class=class.trim_end().to_owned()>{span.text.clone()}</span> }.into_any()
 }
 
 /// Where the whole is.
@@ -251,7 +217,7 @@ fn Whole(#[prop(into)] entry: Signal<Option<Arc<Entry>>>) -> impl IntoView {
         let line = usize::try_from(number)
             .ok()
             .and_then(|at| fetch.lines.with_untracked(|lines| lines.get(at).cloned()));
-        view! { <code class="output-row">{line.as_ref().map(line_view)}</code> }
+        view! { <code class="output-row">{line.as_ref().map(output_line)}</code> }
     };
     let end =
         Signal::derive(move || i64::try_from(fetch.lines.with(|lines| lines.len())).unwrap_or(i64::MAX));

@@ -6,13 +6,12 @@ use lanyard_protocol::event::FileChange;
 use lanyard_web_state::approvals::words::Names;
 use lanyard_web_state::timeline::words::{self, Weight};
 use lanyard_web_state::timeline::{Answer, Call, CallState, End, Ending, Entry, Item, ItemNo, Note, Prompt};
-use lanyard_web_ui::{Ago, Fold, Pill, Tone};
+use lanyard_web_ui::{Ago, Fold, Pill, Prose, Tone};
 use leptos::prelude::*;
 
 use super::changes::Shown;
 use super::feed::Feed;
 use super::output::Output;
-use super::prose::Prose;
 use crate::store::Store;
 
 /// Lines of a prompt that are shown before it is unfolded.

@@ -11,7 +11,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 const SHOWN: Duration = Duration::from_secs(2);
 
 /// Copies, and says so for a moment. Where the browser offers pages of this address no clipboard, its older way is tried.
-pub(super) fn copy(text: &str, copied: RwSignal<bool>) {
+pub fn copy(text: &str, copied: RwSignal<bool>) {
     let text = text.to_owned();
     spawn_local(async move {
         if with_clipboard(&text).await || with_selection(&text) {

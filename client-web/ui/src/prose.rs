@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use lanyard_web_state::markdown::{Block, Document, Inline, Item};
-use lanyard_web_ui::{Glyph, Icon};
 use leptos::prelude::*;
 
-use super::copying::copy;
+use crate::copying::copy;
+use crate::icon::{Glyph, Icon};
 
 /// A text that may still grow: each block is an element of its own, and only those that change are touched.
 #[component]
-pub(super) fn Prose(#[prop(into)] text: Signal<Document>) -> impl IntoView {
+pub fn Prose(
+    /// The text.
+    #[prop(into)]
+    text: Signal<Document>,
+) -> impl IntoView {
     let count = Memo::new(move |_| text.with(|text| text.blocks().len()));
     let one = move |at: usize| {
         // The same object shows the same.

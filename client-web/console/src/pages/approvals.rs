@@ -1,0 +1,458 @@
+//! Questions that hosts put to people: those that wait, answered here as proposals that the host arbitrates, and those
+//! that were answered.
+
+use std::sync::Arc;
+
+use lanyard_governance_api::agent::AgentInfo;
+use lanyard_governance_api::approval::{ApprovalInfo, ApprovalQuery, DecisionRequest, ProposalOutcome};
+use lanyard_governance_api::endpoint::{GetApproval, ListAgents, ListCentralApprovals, ProposeDecision};
+use lanyard_governance_api::page::{Nothing, PageQuery};
+use lanyard_governance_api::people::Role;
+use lanyard_protocol::approval::{
+    ApprovalDetail, ApprovalRequest, ApprovalState, CommandDetail, Decision, FileChangeDetail, HttpDetail,
+};
+use lanyard_protocol::id::ApprovalId;
+use lanyard_protocol::policy::Approver;
+use lanyard_web_state::approvals::words::{self as asks, Fact};
+use lanyard_web_state::approvals::{SHOWN_LINES, hidden_lines};
+use lanyard_web_state::diff;
+use lanyard_web_state::visible::{self, Marks};
+use lanyard_web_state::words::{exact, risk, sentence};
+use lanyard_web_ui::{
+    Ago, Button, Card, Clock, Code, Countdown, DiffView, Empty, Field, Kind, Long, Pill, Row, Section, Tone,
+};
+use leptos::prelude::*;
+
+use super::hosts;
+use crate::api;
+use crate::central::Central;
+use crate::parts::{Rows, State, loaded, pill};
+use crate::poll::Poll;
+use crate::route::Route;
+use crate::shell::Page;
+use crate::words;
+
+/// Why somebody may not answer here; none where they may. `job`: the person dispatched the job that asks.
+fn obstacle(info: &ApprovalInfo, role: bool, own_job: bool) -> Option<&'static str> {
+    if info.record.state != ApprovalState::Pending {
+        None
+    } else if !role {
+        Some("Your role sees questions; answering takes an approver.")
+    } else if own_job {
+        Some("You dispatched the job that asks. Somebody else has to answer.")
+    } else if info.record.request.approver == Approver::Local {
+        Some("The policy wants an answer from somebody at the machine itself.")
+    } else if !info.answerable {
+        Some(
+            "The host's owner has not allowed answers from here, so the host would take none. It can be answered at the \
+             machine or on a paired device. The owner can allow it in the host's configuration.",
+        )
+    } else {
+        None
+    }
+}
+
+/// What became of a question, in a sentence.
+fn ending(info: &ApprovalInfo) -> String {
+    let answer = info.record.answer.as_ref();
+    let by = answer.map(|answer| {
+        // Whose proposal it was, where it came from here.
+        let here = info.proposals.iter().find(|proposal| proposal.outcome == ProposalOutcome::Accepted);
+        here.map_or_else(
+            || format!("on the host's side ({})", answer.decided_by),
+            |proposal| proposal.by_name.clone(),
+        )
+    });
+    let mut said = match (info.record.state, by) {
+        (ApprovalState::Pending, _) => "It waits.".to_owned(),
+        (ApprovalState::Approved, Some(by)) => format!("Approved by {by}"),
+        (ApprovalState::Denied, Some(by)) => format!("Denied by {by}"),
+        (ApprovalState::Approved, None) => "Approved".to_owned(),
+        (ApprovalState::Denied, None) => "Denied".to_owned(),
+        (ApprovalState::Expired, _) => "Nobody answered in time, so it was denied.".to_owned(),
+        (ApprovalState::Cancelled, _) => "The task ended before anybody answered.".to_owned(),
+    };
+    if let Some(reason) = answer.and_then(|answer| answer.reason.as_deref()) {
+        said.push_str(&format!(": “{reason}”"));
+    }
+    visible::line(&said, Marks::Missing).into_owned()
+}
+
+/// Names of hosts, asked once.
+fn hosts_by_id() -> Signal<Vec<AgentInfo>> {
+    let known = Poll::once(|| async {
+        api::get::<ListAgents>(&[], &PageQuery { limit: Some(500), next_token: None }).await
+    });
+    Signal::derive(move || known.now.get().map(|page| page.items).unwrap_or_default())
+}
+
+fn host_name(hosts: &[AgentInfo], info: &ApprovalInfo) -> String {
+    hosts
+        .iter()
+        .find(|host| host.agent_id == info.agent_id)
+        .map_or_else(|| info.agent_id.to_string(), hosts::name)
+}
+
+/// The lists.
+#[component]
+pub(crate) fn Approvals() -> impl IntoView {
+    let central = Central::take();
+    let hosts = hosts_by_id();
+    let waiting = central.waiting.get_untracked();
+    let waits = waiting.map(|poll| {
+        let ids = Memo::new(move |_| {
+            poll.now.with(|now| now.as_ref().map(|now| now.iter().map(|info| info.record.request.approval_id.clone()).collect::<Vec<_>>()))
+        });
+        // A card keeps what was typed in it and where the focus is, whatever happens to the others.
+        let card = move |id: ApprovalId| {
+            let info = Memo::new(move |before: Option<&Option<ApprovalInfo>>| {
+                let found = poll.now.with(|now| {
+                    now.as_ref()?.iter().find(|info| info.record.request.approval_id == id).cloned()
+                });
+                found.or_else(|| before.cloned().flatten())
+            });
+            view! { <Card tone=Tone::Plain><Question info hosts again=move || poll.again()/></Card> }
+        };
+        let none = move || {
+            ids.with(|ids| ids.as_ref().is_some_and(Vec::is_empty)).then(|| view! {
+                <Card><Empty title="Nothing waits for a person">
+                    <p>"When a host wants to do something that the policy asks about, the question appears here with exactly what would happen. Whoever answers first, here or at the machine, decides."</p>
+                </Empty></Card>
+            })
+        };
+        view! {
+            <State poll what="what waits"/>
+            {none}
+            <div class="asks-list">
+                <For each=move || ids.get().unwrap_or_default() key=|id| id.clone() children=card/>
+            </div>
+        }
+    });
+    view! {
+        <Page title="Approvals">
+            <Section title="Waiting">{waits}</Section>
+            <Answered hosts/>
+        </Page>
+    }
+}
+
+/// Those that do not wait any more, newest first.
+#[component]
+fn Answered(hosts: Signal<Vec<AgentInfo>>) -> impl IntoView {
+    let rows = Rows::new();
+    let all = Poll::start(move || {
+        let query = ApprovalQuery { limit: rows.limit(), ..ApprovalQuery::default() };
+        async move { api::get::<ListCentralApprovals>(&[], &query).await }
+    });
+    let list = loaded(all, "what was answered", move |page| {
+        let more = page.next_token.is_some();
+        let settled = page.items.into_iter().filter(|info| info.record.state != ApprovalState::Pending);
+        let settled: Vec<_> = settled.collect();
+        if settled.is_empty() {
+            return view! { <p class="soft">"Nothing was answered yet."</p> }.into_any();
+        }
+        let items = hosts.with(|hosts| settled.iter().map(|info| answered_row(info, hosts)).collect_view());
+        view! { <div class="rows">{items}</div> {rows.below(more)} }.into_any()
+    });
+    view! { <Section title="Answered">{list}</Section> }
+}
+
+fn answered_row(info: &ApprovalInfo, hosts: &[AgentInfo]) -> impl IntoView + use<> {
+    let request = &info.record.request;
+    let title = visible::line(&request.action_summary, Marks::Written).into_owned();
+    let detail = format!("{} · {}", host_name(hosts, info), ending(info));
+    let href = Route::Approval(request.approval_id.clone()).href();
+    let at = info.settled_at.unwrap_or(info.received_at);
+    let state = words::approval(info.record.state);
+    view! {
+        <Row title detail href wrap=true>
+            <span class="small"><Ago at/></span>
+            {pill(state)}
+        </Row>
+    }
+}
+
+/// One question.
+#[component]
+pub(crate) fn Approval(id: ApprovalId) -> impl IntoView {
+    let hosts = hosts_by_id();
+    let info = Poll::start(move || {
+        let id = id.clone();
+        async move { api::get::<GetApproval>(&[id.as_str()], &Nothing {}).await }
+    });
+    let known = Memo::new(move |_| info.now.get());
+    let here = Memo::new(move |_| known.with(Option::is_some));
+    view! {
+        <Page title="Approval" back=Route::Approvals>
+            <State poll=info what="the question"/>
+            <h2 class="unseen">"The question"</h2>
+            {move || here.get().then(|| view! {
+                <Card><Question info=known hosts again=move || info.again()/></Card>
+            })}
+        </Page>
+    }
+}
+
+/// A question: what will happen, on whose behalf, until when, and the answer.
+#[component]
+fn Question(
+    info: Memo<Option<ApprovalInfo>>,
+    hosts: Signal<Vec<AgentInfo>>,
+    #[prop(into)] again: Callback<()>,
+) -> impl IntoView {
+    let whole = RwSignal::new(false);
+    // What is asked never changes under its id.
+    let body = info.get_untracked().map(|info| body(&info.record.request, whole));
+    let place = move || {
+        info.get().map(|info| {
+            let session = Route::Session(info.record.request.session_id.clone()).href();
+            let host = Route::Host(info.agent_id.clone()).href();
+            let name = hosts.with(|hosts| host_name(hosts, &info));
+            view! {
+                <p class="soft">
+                    "On "<a href=host>{name}</a>" · "<a href=session>"the session"</a>" · asked "<Ago at=info.record.request.requested_at/>
+                </p>
+            }
+        })
+    };
+    view! {
+        <article class="ask">
+            {body}
+            {place}
+            <Proposals info/>
+            <Answer info whole again/>
+        </article>
+    }
+}
+
+/// Exactly what will happen, and where.
+fn body(request: &ApprovalRequest, whole: RwSignal<bool>) -> impl IntoView + use<> {
+    let tone = if asks::is_grave(request.risk_level) { Tone::Bad } else { Tone::Ask };
+    let reasons = request.reasons.iter().map(|reason| {
+        view! { <li>{visible::line(reason, Marks::Written).into_owned()}</li> }
+    });
+    let facts = view! { <Facts facts=asks::circumstances(request)/> };
+    let what = what(&request.detail, whole);
+    let names_first = matches!(request.detail, ApprovalDetail::FileChange(_));
+    let content = if names_first { (facts, what).into_any() } else { (what, facts).into_any() };
+    let (title, level) = (asks::title(request), risk(request.risk_level));
+    let reasons = reasons.collect_view();
+    let hidden = hidden_lines(request);
+    let more = move || {
+        (hidden > 0 && !whole.get()).then(|| {
+            view! {
+                <div class="ask-hidden">
+                    <p>{format!("{hidden} lines are not shown.")}</p>
+                    <Button on_press=move || whole.set(true)>"Show all of it"</Button>
+                </div>
+            }
+        })
+    };
+    view! {
+        <div class="ask-body">
+            <div class="ask-head">
+                <h3 class="ask-title">{title}</h3>
+                <Pill tone>{level}</Pill>
+            </div>
+            {content}
+            {more}
+            <ul class="ask-reasons" aria-label="Why it is asked">{reasons}</ul>
+        </div>
+    }
+}
+
+fn what(detail: &ApprovalDetail, whole: RwSignal<bool>) -> AnyView {
+    match detail {
+        ApprovalDetail::Command(command) => command_view(command, whole),
+        ApprovalDetail::FileChange(change) => change_view(change),
+        ApprovalDetail::Http(http) => http_view(http, whole),
+        ApprovalDetail::Other(other) => {
+            let text = visible::block(&other.text, Marks::Written).into_owned();
+            view! { <Code text=text/> }.into_any()
+        }
+    }
+}
+
+fn command_view(command: &CommandDetail, whole: RwSignal<bool>) -> AnyView {
+    let shell = command.shell.as_ref().map(|shell| {
+        let text = visible::block(shell, Marks::Written).into_owned();
+        view! { <pre class="code ask-shell"><code>{text}</code></pre> }
+    });
+    let opaque = command.opaque_reason.as_ref().map(|reason| {
+        let reason = visible::line(reason, Marks::Written).into_owned();
+        view! { <p class="ask-opaque">"What it runs could not be made out: "{reason}</p> }
+    });
+    // What the shell text comes to is worth showing when it is more than the text itself says.
+    let listed = command.shell.is_none() || command.argv.len() > 1;
+    let before = (command.shell.is_some() && listed)
+        .then(|| view! { <p class="soft">"which runs, in this order:"</p> });
+    let lines = listed.then(|| command.argv.iter().map(|argv| argv_view(argv)).collect_view());
+    let stdin = command.stdin.as_ref().map(|stdin| {
+        let text = visible::block(stdin, Marks::Written).into_owned();
+        view! { <p class="soft">"It reads:"</p><Long text label="What it reads" most=SHOWN_LINES whole/> }
+    });
+    view! { <div class="ask-what">{shell}{opaque}{before}{lines}{stdin}</div> }.into_any()
+}
+
+/// One command: every word a box of its own, so that it is seen where it begins and ends.
+fn argv_view(argv: &[String]) -> impl IntoView + use<> {
+    let words = asks::arguments(argv).into_iter().enumerate().map(|(at, word)| {
+        let space = (at > 0).then_some(" ");
+        view! { {space}<span class="arg" class:arg-quoted=word.quoted>{word.text}</span> }
+    });
+    view! { <pre class="code ask-argv"><code>{words.collect_view()}</code></pre> }
+}
+
+fn change_view(change: &FileChangeDetail) -> AnyView {
+    let parsed = Arc::new(diff::parse(&change.diff, Marks::Written));
+    let label = format!("Changes to {}", change.path);
+    view! { <DiffView diff=Signal::stored(parsed) label truncated=change.truncated/> }.into_any()
+}
+
+fn http_view(http: &HttpDetail, whole: RwSignal<bool>) -> AnyView {
+    let line = |text: &str| visible::line(text, Marks::Written).into_owned();
+    let headers = http.headers.iter().map(|header| line(header)).collect::<Vec<_>>().join("\n");
+    let headers = (!headers.is_empty()).then(|| {
+        view! { <p class="soft">"with these headers:"</p><Long text=headers label="Headers" most=SHOWN_LINES whole/> }
+    });
+    let request = format!("{} {}", line(&http.method), line(&http.url));
+    let body = http.body.as_ref().map(|body| {
+        let text = visible::block(body, Marks::Written).into_owned();
+        view! { <p class="soft">"with this body:"</p><Long text label="Body" most=SHOWN_LINES whole/> }
+    });
+    view! { <div class="ask-what"><pre class="code ask-shell"><code>{request}</code></pre>{headers}{body}</div> }.into_any()
+}
+
+/// Names and what they stand for; what deserves a second look stands out.
+#[component]
+fn Facts(facts: Vec<Fact>) -> impl IntoView {
+    let lines = facts.into_iter().map(|fact| {
+        let value =
+            if fact.code { view! { <code>{fact.value}</code> }.into_any() } else { fact.value.into_any() };
+        view! { <div class:fact-grave=fact.grave><dt>{fact.label}</dt><dd>{value}</dd></div> }
+    });
+    view! { <dl class="facts">{lines.collect_view()}</dl> }
+}
+
+/// What was proposed from here, and what the host made of it.
+#[component]
+fn Proposals(info: Memo<Option<ApprovalInfo>>) -> impl IntoView {
+    let clock = Clock::take();
+    let proposals = Memo::new(move |_| {
+        info.with(|info| info.as_ref().map(|info| info.proposals.clone()).unwrap_or_default())
+    });
+    let list = move || {
+        let one = |proposal: lanyard_governance_api::approval::Proposal| {
+            let said = words::proposal(
+                &proposal.by_name,
+                proposal.decision,
+                proposal.outcome,
+                proposal.refusal.as_deref(),
+            );
+            let reason = proposal.reason.as_deref().map(|reason| format!(" “{reason}”")).unwrap_or_default();
+            let said = visible::line(&format!("{said}{reason}"), Marks::Missing).into_owned();
+            view! { <li title=exact(proposal.at, clock.zone())>{said}</li> }
+        };
+        proposals.get().into_iter().map(one).collect_view()
+    };
+    view! { <div role="status"><ul class="ask-reasons" aria-label="Proposed from here">{list}</ul></div> }
+}
+
+/// Deny and approve; why not, where it cannot be answered here; what it came to, where it was answered.
+#[component]
+fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callback<()>) -> impl IntoView {
+    let central = Central::take();
+    let clock = Clock::take();
+    let busy = RwSignal::new(false);
+    let reason = RwSignal::new(String::new());
+    let state = Memo::new(move |_| info.with(|info| info.as_ref().map(|info| info.record.state)));
+    let own_job = own_job(info);
+    let obstacle = Memo::new(move |_| {
+        info.with(|info| {
+            info.as_ref().and_then(|info| obstacle(info, central.may(Role::Approver), own_job.get()))
+        })
+    });
+    let sent = Memo::new(move |_| {
+        info.with(|info| {
+            info.as_ref()
+                .is_some_and(|info| info.proposals.iter().any(|one| one.outcome == ProposalOutcome::Sent))
+        })
+    });
+    let propose = move |decision: Decision| {
+        let Some(id) =
+            info.with_untracked(|info| info.as_ref().map(|info| info.record.request.approval_id.clone()))
+        else {
+            return;
+        };
+        let said = Some(reason.get_untracked().trim().to_owned()).filter(|said| !said.is_empty());
+        let body = DecisionRequest { decision, reason: said };
+        let what = async move { api::call::<ProposeDecision>(&[id.as_str()], &Nothing {}, &body).await };
+        central.tell_or(
+            busy,
+            what,
+            move |_| again.run(()),
+            move |failed| {
+                central.warn(failed.said);
+                again.run(());
+            },
+        );
+    };
+    let request = move || info.get().map(|info| info.record.request);
+    let times = move || {
+        let request = request()?;
+        let total = request.deadline.millis_since(request.requested_at) as f64;
+        let until = request.deadline.as_millis() as f64;
+        let late = clock.now() >= request.deadline;
+        Some(match late {
+            false => view! { <Countdown until_ms=until total_ms=total before="Answer within" after="else it is denied."/> }.into_any(),
+            true => view! { <p class="ask-over">"Its time is up. The host counts it as denied; central has not heard of it yet."</p> }.into_any(),
+        })
+    };
+    let hidden = Memo::new(move |_| {
+        info.with(|info| info.as_ref().map_or(0, |info| hidden_lines(&info.record.request)))
+    });
+    let unseen = Signal::derive(move || hidden.get() > 0 && !whole.get());
+    let label = move || request().map(|request| asks::approve_label(&request)).unwrap_or("Approve");
+    let waits = move || {
+        let fixed = obstacle.get();
+        let buttons = fixed.is_none().then(|| view! {
+            <Field label="Why (if you like)" value=reason max=500/>
+            <div class="buttons">
+                <Button kind=Kind::Danger consequential=true busy disabled=sent on_press=move || propose(Decision::Denied)>"Deny"</Button>
+                <Button
+                    kind=Kind::Primary
+                    consequential=true
+                    busy
+                    disabled=Signal::derive(move || sent.get() || unseen.get())
+                    on_press=move || propose(Decision::Approved)
+                >{label}</Button>
+            </div>
+            <p class="soft">"This is a proposal: the host checks it against what would really run, and the first answer counts."</p>
+        });
+        view! { {times} {fixed.map(|why| view! { <p class="ask-over">{why}</p> })} {buttons} }
+    };
+    move || match state.get() {
+        Some(ApprovalState::Pending) => view! { <div class="ask-answer-here">{waits}</div> }.into_any(),
+        Some(_) => {
+            let said = info.get().map(|info| sentence(&ending(&info))).unwrap_or_default();
+            view! { <p class="ask-over" role="status">{said}</p> }.into_any()
+        }
+        None => ().into_any(),
+    }
+}
+
+/// Whether the person dispatched the job that asks: such a one never approves it.
+fn own_job(info: Memo<Option<ApprovalInfo>>) -> Signal<bool> {
+    use lanyard_governance_api::endpoint::GetJob;
+    let central = Central::take();
+    let job = info.with_untracked(|info| info.as_ref().and_then(|info| info.job_id.clone()));
+    let Some(job) = job else { return Signal::stored(false) };
+    let found = Poll::once(move || {
+        let job = job.clone();
+        async move { api::get::<GetJob>(&[job.as_str()], &Nothing {}).await }
+    });
+    Signal::derive(move || {
+        let by = found.now.with(|now| now.as_ref().map(|job| job.created_by.clone()));
+        by.is_some_and(|by| central.me().is_some_and(|me| me.user_id == by))
+    })
+}

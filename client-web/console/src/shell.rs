@@ -1,0 +1,406 @@
+//! The frame around every page: who is signed in, where one can go, and short messages.
+//!
+//! On phones one page fills the screen above five tabs. From [`WIDE`] on what can be reached stands beside it.
+
+use lanyard_governance_api::endpoint::{ChooseTenant, Logout};
+use lanyard_governance_api::page::Nothing;
+use lanyard_governance_api::people;
+use lanyard_web_ui::{
+    Button, Choice, ChoiceItem, Clock, Glyph, Icon, IconButton, Kind, Problem, Returns, Sheet, Toasts,
+    Waiting,
+};
+use leptos::html;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::Closure;
+
+use crate::api;
+use crate::central::{Central, Who};
+use crate::pages;
+use crate::prefs::{self, Theme};
+use crate::route::{Part, Route, Routes};
+use crate::words;
+
+/// From this width on there is room for two columns.
+const WIDE: &str = "(min-width: 1000px)";
+
+/// Whether there is room for two columns.
+#[derive(Debug, Clone, Copy)]
+struct Wide(Signal<bool>);
+
+/// The account's sheet is open.
+#[derive(Debug, Clone, Copy)]
+struct Account(RwSignal<bool>);
+
+/// Light or dark.
+#[derive(Debug, Clone, Copy)]
+struct Look(RwSignal<Theme>);
+
+fn follow_width() -> Wide {
+    let query = window().match_media(WIDE).ok().flatten();
+    let is = RwSignal::new(query.as_ref().is_some_and(|query| query.matches()));
+    if let Some(query) = query {
+        let changed = Closure::<dyn FnMut(web_sys::MediaQueryListEvent)>::new(
+            move |event: web_sys::MediaQueryListEvent| is.set(event.matches()),
+        );
+        query.set_onchange(Some(changed.as_ref().unchecked_ref()));
+        // The frame lives as long as the page: so does what it listens with.
+        changed.forget();
+    }
+    Wide(is.into())
+}
+
+/// The whole page.
+#[component]
+pub(crate) fn App() -> impl IntoView {
+    Clock::provide();
+    Returns::provide();
+    let routes = Routes::provide();
+    provide_context(follow_width());
+    provide_context(Look(prefs::theme()));
+    provide_context(Account(RwSignal::new(false)));
+    let central = Central::provide();
+    central.identify();
+    // A link that is followed in an open page signs in anew.
+    let token = RwSignal::new(None::<String>);
+    Effect::new(move |_| {
+        if let Some(new) = routes.take_token() {
+            token.set(Some(new));
+        }
+    });
+    let tenant = Memo::new(move |_| central.me().map(|me| (me.tenant.tenant_id, me.user_id)));
+    let kind = Memo::new(move |_| central.who.with(std::mem::discriminant));
+    let shown = move || {
+        kind.get();
+        if let Some(token_now) = token.get() {
+            return view! { <pages::sign_in::ByLink token=token_now done=move || token.set(None)/> }
+                .into_any();
+        }
+        match central.who.get_untracked() {
+            Who::Asking => view! { <main class="opening"><h1 class="unseen">"Lanyard"</h1><Waiting what="Opening"/></main> }.into_any(),
+            Who::Nobody => view! { <pages::sign_in::SignIn/> }.into_any(),
+            Who::Unknown(failed) => view! {
+                <main class="full-page">
+                    <h1 class="unseen">"Lanyard"</h1>
+                    <Problem title="Central does not answer" meaning=failed.said code=failed.code>
+                        <Button kind=Kind::Primary on_press=move || central.identify()>"Try again"</Button>
+                    </Problem>
+                </main>
+            }
+            .into_any(),
+            Who::Person(_) => {
+                // Everything that is known is of one tenant and one person.
+                let anew = move || {
+                    tenant.get();
+                    view! { <Columns/> }
+                };
+                anew.into_any()
+            }
+        }
+    };
+    view! {
+        {shown}
+        <Toasts notes=central.notes on_close=move |id| central.unsay(id)/>
+    }
+}
+
+/// Everything somebody who is signed in sees.
+#[component]
+fn Columns() -> impl IntoView {
+    let routes = Routes::take();
+    let central = Central::take();
+    let wide = use_context::<Wide>().map_or_else(|| Signal::stored(false), |wide| wide.0);
+    central.follow_waiting();
+    name_the_window(central, routes);
+    let place = Memo::new(move |_| routes.current());
+    let content = move || page_of(place.get());
+    let side = move || wide.get().then(|| view! { <Side/> });
+    let tabs = move || (!wide.get()).then(|| view! { <Tabs/> });
+    view! {
+        <a class="skip" href="#main" on:click=skip>"To the content"</a>
+        <div class="columns" class:console-wide=move || wide.get()>
+            {side}
+            <main class="column column-middle" id="main" tabindex="-1">{content}</main>
+        </div>
+        {tabs}
+        <AccountSheet/>
+    }
+}
+
+/// The fragment is the address of a page here: the link for keyboards moves the focus by itself.
+fn skip(event: web_sys::MouseEvent) {
+    event.prevent_default();
+    let content = document().get_element_by_id("main");
+    if let Some(content) = content.and_then(|content| content.dyn_into::<web_sys::HtmlElement>().ok()) {
+        // Refused only by elements that are no longer there.
+        let _ = content.focus();
+    }
+}
+
+fn page_of(route: Route) -> AnyView {
+    match route {
+        Route::Overview | Route::SignIn => view! { <pages::overview::Overview/> }.into_any(),
+        Route::Hosts => view! { <pages::hosts::Hosts/> }.into_any(),
+        Route::Host(id) => view! { <pages::hosts::Host id/> }.into_any(),
+        Route::Enrolment => view! { <pages::enrolment::Enrolment/> }.into_any(),
+        Route::Sessions(host) => view! { <pages::sessions::Sessions host=host/> }.into_any(),
+        Route::Session(id) => view! { <pages::session::Session id/> }.into_any(),
+        Route::Approvals => view! { <pages::approvals::Approvals/> }.into_any(),
+        Route::Approval(id) => view! { <pages::approvals::Approval id/> }.into_any(),
+        Route::Pairings => view! { <pages::pairings::Pairings/> }.into_any(),
+        Route::Policy => view! { <pages::policy::Policy/> }.into_any(),
+        Route::PolicyEdit(from) => view! { <pages::policy::edit::Edit from=from/> }.into_any(),
+        Route::PolicyCompare(from, to) => {
+            view! { <pages::policy::compare::Compare from=from to=to/> }.into_any()
+        }
+        Route::PolicyTry => view! { <pages::policy::dry::Try/> }.into_any(),
+        Route::Jobs => view! { <pages::jobs::Jobs/> }.into_any(),
+        Route::NewJob(host) => view! { <pages::jobs::new::NewJob host=host/> }.into_any(),
+        Route::Job(id) => view! { <pages::jobs::Job id/> }.into_any(),
+        Route::Audit(session) => view! { <pages::audit::Audit session=session/> }.into_any(),
+        Route::Chains => view! { <pages::audit::chains::Chains/> }.into_any(),
+        Route::Telemetry => view! { <pages::telemetry::Telemetry/> }.into_any(),
+        Route::People => view! { <pages::people::People/> }.into_any(),
+        Route::Tenants => view! { <pages::people::Tenants/> }.into_any(),
+        Route::More => view! { <More/> }.into_any(),
+    }
+}
+
+fn glyph(part: Part) -> Glyph {
+    match part {
+        Part::Overview => Glyph::Overview,
+        Part::Hosts => Glyph::Host,
+        Part::Sessions => Glyph::Sessions,
+        Part::Approvals => Glyph::Approvals,
+        Part::Pairings => Glyph::Phone,
+        Part::Policy => Glyph::Shield,
+        Part::Jobs => Glyph::Terminal,
+        Part::Audit => Glyph::Record,
+        Part::Telemetry => Glyph::Chart,
+        Part::People => Glyph::People,
+        Part::More => Glyph::More,
+    }
+}
+
+/// The way to a part, and how many questions wait behind it.
+#[component]
+fn PartLink(part: Part) -> impl IntoView {
+    let central = Central::take();
+    let routes = Routes::take();
+    let count = Memo::new(move |_| if part == Part::Approvals { central.waiting_count() } else { 0 });
+    let waiting = move || {
+        let count = count.get();
+        (count > 0)
+            .then(|| view! { <span class="tab-count">{count}<span class="unseen">" waiting"</span></span> })
+    };
+    let current = move || {
+        let now = routes.current().part();
+        // What has no tab of its own is behind the last one.
+        now == part || (part == Part::More && !Part::TABS.contains(&now))
+    };
+    view! {
+        <a class="tab" href=part.route().href() aria-current=move || current().then_some("page")>
+            <Icon name=glyph(part)/>
+            <span class="tab-name">{part.name()}{waiting}</span>
+        </a>
+    }
+}
+
+/// Along the lower edge of a phone.
+#[component]
+fn Tabs() -> impl IntoView {
+    let links = Part::TABS.map(|part| view! { <PartLink part/> }).collect_view();
+    view! { <nav class="tabs" aria-label="Main">{links}</nav> }
+}
+
+/// On the left of a wide screen.
+#[component]
+fn Side() -> impl IntoView {
+    let links = Part::ALL.map(|part| view! { <PartLink part/> }).collect_view();
+    view! {
+        <div class="console-side">
+            <Tenant/>
+            <nav class="console-nav" aria-label="Main">{links}</nav>
+        </div>
+    }
+}
+
+/// On phones: all that has no tab.
+#[component]
+fn More() -> impl IntoView {
+    let rest = Part::ALL.into_iter().filter(|part| !Part::TABS.contains(part));
+    let links = rest
+        .map(|part| view! { <lanyard_web_ui::LinkRow title=part.name() href=part.route().href() icon=glyph(part)/> })
+        .collect_view();
+    view! { <Page title="More">{links}</Page> }
+}
+
+/// Which tenant, and who: opens the account's sheet.
+#[component]
+fn Tenant() -> impl IntoView {
+    let central = Central::take();
+    let open = use_context::<Account>();
+    let name = move || central.me().map(|me| me.tenant.name).unwrap_or_default();
+    let who = move || {
+        central.me().map(|me| format!("{} · {}", me.name, words::role(me.role).0)).unwrap_or_default()
+    };
+    let press = move |_| {
+        if let Some(Account(open)) = open {
+            open.set(true);
+        }
+    };
+    view! {
+        <button type="button" class="console-tenant" on:click=press aria-haspopup="dialog">
+            <span class="console-tenant-name">{name}</span>
+            <span class="console-tenant-who">{who}</span>
+            <span class="unseen">": account"</span>
+        </button>
+    }
+}
+
+/// Who one is, other tenants, light or dark, and the way out.
+#[component]
+fn AccountSheet() -> impl IntoView {
+    let central = Central::take();
+    let Account(open) = use_context::<Account>().unwrap_or_else(|| Account(RwSignal::new(false)));
+    let Look(theme) = use_context::<Look>().unwrap_or_else(|| Look(RwSignal::new(Theme::Auto)));
+    let busy = RwSignal::new(false);
+    let leave = move || {
+        let out = async { api::call::<Logout>(&[], &Nothing {}, &Nothing {}).await };
+        central.tell(busy, out, move |_| {
+            open.set(false);
+            central.signed_out();
+        });
+    };
+    let change = move |tenant: lanyard_governance_api::id::TenantId| {
+        let choice = async move {
+            api::call::<ChooseTenant>(&[], &Nothing {}, &people::ChooseTenant { tenant_id: tenant }).await
+        };
+        central.tell(busy, choice, move |me| {
+            open.set(false);
+            central.say(format!("You work in {} now.", me.tenant.name));
+            central.who.set(Who::Person(me));
+        });
+    };
+    let tenants = move || {
+        let me = central.me()?;
+        if me.tenants.len() < 2 {
+            return None;
+        }
+        let options: Vec<_> = me
+            .tenants
+            .iter()
+            .map(|tenant| ChoiceItem::new(tenant.tenant_id.clone(), tenant.name.clone()))
+            .collect();
+        let now = me.tenant.tenant_id.clone();
+        Some(view! { <Choice label="Tenant" options value=now on_change=move |tenant| change(tenant)/> })
+    };
+    let about = move || {
+        central.me().map(|me| {
+            let (role, may) = words::role(me.role);
+            let mail = me.email.map(|mail| format!(" · {mail}")).unwrap_or_default();
+            let operator = me.operator.then_some(" You also run this installation.");
+            view! {
+                <p><strong>{me.name}</strong>{mail}</p>
+                <p class="soft">{role}" in "{me.tenant.name}": "{may}"."{operator}</p>
+            }
+        })
+    };
+    let themes = || {
+        vec![
+            ChoiceItem::new(Theme::Auto, "As the device"),
+            ChoiceItem::new(Theme::Light, "Light"),
+            ChoiceItem::new(Theme::Dark, "Dark"),
+        ]
+    };
+    view! {
+        <Sheet open title="Account" on_close=move || open.set(false)>
+            {about}
+            {tenants}
+            <Choice label="Colours" options=themes() value=theme on_change=move |chosen| theme.set(chosen) bar=true/>
+            <Button busy on_press=leave>"Sign out"</Button>
+        </Sheet>
+    }
+}
+
+/// One page: its head, what scrolls, and what stays below it. `title` is announced and focused when the page appears.
+#[component]
+pub(crate) fn Page(
+    /// What the page is.
+    #[prop(into)]
+    title: Signal<String>,
+    /// The page above it.
+    #[prop(optional, into)]
+    back: Option<Route>,
+    /// Beside the title: pills, buttons.
+    #[prop(optional, into)]
+    end: ViewFnOnce,
+    /// Below what scrolls.
+    #[prop(optional, into)]
+    foot: ViewFnOnce,
+    /// What scrolls. Kept by pages that follow its end.
+    #[prop(optional)]
+    scroller: NodeRef<html::Div>,
+    /// It was scrolled.
+    #[prop(optional, into)]
+    on_scroll: Option<Callback<()>>,
+    /// What it holds.
+    children: Children,
+) -> impl IntoView {
+    let routes = Routes::take();
+    let scrolled = move |_| {
+        if let Some(on_scroll) = on_scroll {
+            on_scroll.run(());
+        }
+    };
+    let wide = use_context::<Wide>().map_or_else(|| Signal::stored(false), |wide| wide.0);
+    let head = NodeRef::<html::H1>::new();
+    if routes.was_moved() {
+        Effect::new(move |_| {
+            if let Some(head) = head.get() {
+                // Refused only by elements that are no longer there.
+                let _ = head.focus();
+            }
+        });
+    }
+    let back = back.map(
+        |back| view! { <a class="back" href=back.href() aria-label="Back"><Icon name=Glyph::Back/></a> },
+    );
+    let open = use_context::<Account>();
+    let account = move || {
+        (!wide.get()).then(|| {
+            let press = move || {
+                if let Some(Account(open)) = open {
+                    open.set(true);
+                }
+            };
+            view! { <IconButton label="Account" icon=Glyph::People on_press=press/> }
+        })
+    };
+    view! {
+        <div class="page">
+            <div class="page-head">
+                {back}
+                <h1 class="page-title" tabindex="-1" node_ref=head>{move || title.get()}</h1>
+                <div class="page-end">{end.run()}</div>
+                {account}
+            </div>
+            <div class="page-scroll" data-scroll="" tabindex="0" node_ref=scroller on:scroll=scrolled>
+                <div class="page-body">{children()}</div>
+            </div>
+            {foot.run()}
+        </div>
+    }
+}
+
+/// The window's title: what waits, where, in which tenant.
+fn name_the_window(central: Central, routes: Routes) {
+    Effect::new(move |_| {
+        let place = routes.current().part().name();
+        let tenant = central.me().map(|me| me.tenant.name).unwrap_or_default();
+        document().set_title(&match central.waiting_count() {
+            0 => format!("{place} · {tenant} · Lanyard"),
+            waiting => format!("({waiting}) {place} · {tenant} · Lanyard"),
+        });
+    });
+}
