@@ -43,6 +43,8 @@ const ARROWS: &[(&str, Allowed)] = &[
             "lanyard-store",
             "lanyard-tools",
             "lanyard-transport",
+            "lanyard-governance-api",
+            "lanyard-governance-client",
         ]),
     ),
     (
@@ -69,13 +71,65 @@ const ARROWS: &[(&str, Allowed)] = &[
             "lanyard-protocol",
         ]),
     ),
+    (
+        "lanyard-console",
+        Only(&["lanyard-web-ui", "lanyard-web-state", "lanyard-governance-api", "lanyard-protocol"]),
+    ),
+    ("lanyard-governance-api", Only(&["lanyard-protocol"])),
+    ("lanyard-governance-client", Only(&["lanyard-governance-api", "lanyard-protocol"])),
+    ("lanyard-governance-foundation", SERVICE),
+    ("lanyard-service-session", SERVICE),
+    // Dry runs ask the very code that hosts decide with.
+    (
+        "lanyard-service-policy",
+        Only(&[
+            "lanyard-governance-foundation",
+            "lanyard-governance-api",
+            "lanyard-policy",
+            "lanyard-protocol",
+        ]),
+    ),
+    ("lanyard-service-approval", SERVICE),
+    ("lanyard-service-workspace", SERVICE),
+    ("lanyard-service-audit", SERVICE),
+    ("lanyard-service-telemetry", SERVICE),
+    ("lanyard-service-tools", SERVICE),
+    ("lanyard-service-enrolment", SERVICE),
+    ("lanyard-service-identity", SERVICE),
+    (
+        "lanyard-central",
+        Only(&[
+            "lanyard-governance-foundation",
+            "lanyard-governance-api",
+            "lanyard-service-session",
+            "lanyard-service-policy",
+            "lanyard-service-approval",
+            "lanyard-service-workspace",
+            "lanyard-service-audit",
+            "lanyard-service-telemetry",
+            "lanyard-service-tools",
+            "lanyard-service-enrolment",
+            "lanyard-service-identity",
+            "lanyard-protocol",
+        ]),
+    ),
     ("lanyard-tests", Anything),
     ("xtask", Only(&[])),
 ];
 
+/// A service reaches another one by HTTP only, so that each can run in a process of its own.
+const SERVICE: Allowed =
+    Only(&["lanyard-governance-foundation", "lanyard-governance-api", "lanyard-protocol"]);
+
 /// Crates that decide and describe but never touch the network or a runtime, and what they may not reach.
-const SANS_IO: &[&str] =
-    &["lanyard-protocol", "lanyard-pairing", "lanyard-client", "lanyard-policy", "lanyard-web-state"];
+const SANS_IO: &[&str] = &[
+    "lanyard-protocol",
+    "lanyard-pairing",
+    "lanyard-client",
+    "lanyard-policy",
+    "lanyard-web-state",
+    "lanyard-governance-api",
+];
 const IO: &[&str] = &["tokio", "axum", "quinn"];
 
 /// Crates that may be nowhere in the tree, and why; `deny.toml` bans the same.

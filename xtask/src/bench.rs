@@ -18,9 +18,9 @@ pub(crate) struct Options {
 /// If the build fails or a benchmark does.
 pub(crate) fn run(options: &Options) -> Result<()> {
     println!("bench: building in release mode; the first time takes minutes, later ones seconds");
-    // Every other section is content with what a build needs; this one has a browser.
+    // Every other section is content with what a build needs; these have a browser or a database.
     let browser = options.rest.iter().all(|word| word.to_str().is_some_and(|word| word.starts_with("--")))
-        || options.rest.iter().any(|word| word == "page");
+        || options.rest.iter().any(|word| word == "page" || word == "central");
     needs::satisfy(if browser { needs::Purpose::Test } else { needs::Purpose::Build })?;
     if browser {
         // The host embeds it.
@@ -32,6 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "--release",
         "--package",
         "lanyard",
+        "--package",
+        "lanyard-central",
         "--package",
         "lanyard-tests",
     ]))?;

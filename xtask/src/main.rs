@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bench;
+mod central;
 mod fuzz;
 mod metadata;
 mod needs;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Build the `lanyard` binary, put it on PATH and start the host.
     Up(up::Options),
+    /// Build and start the central services with the embedded default.
+    Central(central::Options),
     /// Run every check and every test, in stages.
     Test(test::Options),
     /// Check the dependency arrows between the workspace's crates.
@@ -44,6 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(options) => up::run(&options),
+        Command::Central(options) => central::run(&options),
         // Prints its own verdict: the counts have to be the last line.
         Command::Test(options) => return test::run(&options),
         Command::Arrows => arrows::run(),

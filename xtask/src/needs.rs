@@ -26,6 +26,8 @@ impl Purpose {
 enum Probe {
     Program(&'static str),
     File(&'static str),
+    /// The server's own programs, which Debian keeps off PATH.
+    Postgres,
 }
 
 impl Probe {
@@ -33,6 +35,11 @@ impl Probe {
         match self {
             Self::Program(name) => process::find_on_path(name).is_some(),
             Self::File(path) => !cfg!(target_os = "linux") || Path::new(path).exists(),
+            Self::Postgres => {
+                let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+                process::find_on_path("initdb").is_some()
+                    || versions.into_iter().any(|version| version.path().join("bin/initdb").exists())
+            }
         }
     }
 }
@@ -125,6 +132,12 @@ const NEEDS: &[Need] = &[
         probe: Probe::File("/usr/sbin/nginx"),
         apt: "nginx-light",
         why: "ends TLS between the browser and the host in one of the tests",
+        from: Purpose::Test,
+    },
+    Need {
+        probe: Probe::Postgres,
+        apt: "postgresql",
+        why: "the database that the central services are tested on besides SQLite; only programs of it are used",
         from: Purpose::Test,
     },
     Need {

@@ -80,7 +80,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: Name::Page,
         what: "the page compiles and does not grow",
-        run: |_| page::ensure(page::Flavour::Release),
+        run: |_| page::ensure_all(page::Flavour::Release),
     },
     Stage { name: Name::Clippy, what: "lints, warnings denied", run: clippy },
     Stage { name: Name::Wasm, what: "what runs in a browser, compiled for it and run", run: |_| wasm::run() },

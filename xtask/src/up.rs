@@ -112,6 +112,14 @@ fn link(_: &Path, dir: &Path) -> Result<Link> {
 fn become_host(binary: &Path, target: &Path, rest: &[OsString]) -> Result<()> {
     let mut host = Command::new(binary);
     host.arg("up").args(rest);
+    become_program(host, target)
+}
+
+/// The program takes this process's place, and does not inherit what cargo said about xtask.
+///
+/// # Errors
+/// It cannot be started.
+pub(crate) fn become_program(mut host: Command, target: &Path) -> Result<()> {
     for (name, _) in std::env::vars_os().filter(|(name, _)| set_by_cargo(name)) {
         host.env_remove(name);
     }

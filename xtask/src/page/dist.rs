@@ -1,4 +1,4 @@
-//! Writes the folder that the host embeds.
+//! Writes the folder that a program embeds: the host's page, or central's console.
 //!
 //! ```text
 //! index.html  manifest.webmanifest  sw.js  icons      as they are, with the names filled in
@@ -6,6 +6,7 @@
 //! ```
 //! `index.html`, `boot.js` and `sw.js` name the others by `{{CSS}}`, `{{BOOT}}`, `{{JS}}`, `{{WASM}}`.
 
+use super::Page;
 use super::script::Script;
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
@@ -13,12 +14,6 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Where the page goes, from the workspace's root.
-pub(super) const DIST: &str = "client-web/dist";
-
-/// Style sheets, in this order; within a folder by name.
-const STYLES: &[&str] = &["client-web/ui/css", "client-web/app/css"];
 
 /// How the names begin of folders that are not complete yet, in the one that the page's is in. The number of the process
 /// follows: two builds at once do not meet.
@@ -32,9 +27,6 @@ const ATTEMPTS: u32 = 8;
 
 /// How the names of a page for a release begin; another's begin otherwise, so that it is never taken for one.
 pub(super) const RELEASE: &str = "page";
-
-/// Files that are taken as they are, but for the names in them.
-const STATIC: &str = "client-web/app/static";
 
 /// What the folder weighs.
 #[derive(Debug, Default)]
@@ -52,8 +44,8 @@ impl Sizes {
 }
 
 /// Replaces the folder by a fresh one, in one step. `small`: compress as well as can be.
-pub(super) fn write(root: &Path, script: Script, small: bool) -> Result<Sizes> {
-    let dist = root.join(DIST);
+pub(super) fn write(root: &Path, page: &'static Page, script: Script, small: bool) -> Result<Sizes> {
+    let dist = root.join(page.dist);
     let partial = dist.with_file_name(format!("{PARTIAL}-{}", std::process::id()));
     clear_stale(&dist)?;
     clear(&partial)?;
@@ -61,8 +53,8 @@ pub(super) fn write(root: &Path, script: Script, small: bool) -> Result<Sizes> {
         .with_context(|| format!("{} could not be created", partial.display()))?;
     let stem = if small { RELEASE } else { "dev" };
     let mut folder =
-        Folder { path: partial.clone(), small, stem, sizes: Sizes::default(), names: Vec::new() };
-    let written = folder.assets(root, script).and_then(|()| folder.statics(&root.join(STATIC)));
+        Folder { path: partial.clone(), page, small, stem, sizes: Sizes::default(), names: Vec::new() };
+    let written = folder.assets(root, script).and_then(|()| folder.statics(&root.join(page.statics)));
     if let Err(error) = written.and_then(|()| put_in_place(&partial, &dist)) {
         // What is wrong is said by the first error.
         let _ = clear(&partial);
@@ -113,6 +105,7 @@ fn clear(dir: &Path) -> Result<()> {
 
 struct Folder {
     path: PathBuf,
+    page: &'static Page,
     small: bool,
     stem: &'static str,
     sizes: Sizes,
@@ -123,7 +116,7 @@ struct Folder {
 impl Folder {
     fn assets(&mut self, root: &Path, script: Script) -> Result<()> {
         let mut css = String::new();
-        for folder in STYLES {
+        for folder in self.page.styles {
             for file in sorted(&root.join(folder), "css")? {
                 css.push_str(&minified(&read(&file)?));
             }
@@ -136,7 +129,7 @@ impl Folder {
             js = js.replace(&path, &format!("./{}", file_name(&name)));
         }
         self.asset("{{JS}}", self.stem, "js", js.as_bytes())?;
-        let boot = self.filled(&read(&root.join(STATIC).join("boot.js"))?)?;
+        let boot = self.filled(&read(&root.join(self.page.statics).join("boot.js"))?)?;
         self.asset("{{BOOT}}", "boot", "js", boot.as_bytes())
     }
 
@@ -165,7 +158,7 @@ impl Folder {
     fn filled(&self, text: &str) -> Result<String> {
         let mut text = text.to_owned();
         for (mark, name) in &self.names {
-            text = text.replace(mark, &format!("/{name}"));
+            text = text.replace(mark, &format!("{}{name}", self.page.served));
         }
         match text.find("{{") {
             Some(at) => bail!(
@@ -250,6 +243,7 @@ fn minified(css: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{CONSOLE, HOST};
     use super::{Script, minified, write};
 
     #[test]
@@ -274,9 +268,9 @@ mod tests {
             wasm: vec![0; 64],
             modules: vec![("./snippets/x/inline0.js".into(), "export {}".into())],
         };
-        let sizes = write(root.path(), script(), true).unwrap();
+        let sizes = write(root.path(), &HOST, script(), true).unwrap();
         assert!(sizes.downloaded() > 0);
-        let dist = root.path().join(super::DIST);
+        let dist = root.path().join(HOST.dist);
         let index = std::fs::read_to_string(dist.join("index.html")).unwrap();
         assert!(
             index.contains("<link href=/assets/page-") && index.contains("<script src=/assets/boot-"),
@@ -297,7 +291,7 @@ mod tests {
         assert_eq!(page, format!("import './{}'", named("snippet-")[0]));
         // The same content has the same names, so that a browser need not load it again.
         let before = index;
-        write(root.path(), script(), true).unwrap();
+        write(root.path(), &HOST, script(), true).unwrap();
         assert_eq!(std::fs::read_to_string(dist.join("index.html")).unwrap(), before);
         // What a build left that was ended goes; what another is at stays.
         let beside = |name: &str| root.path().join("client-web").join(name);
@@ -307,14 +301,32 @@ mod tests {
         }
         let long_ago = std::time::SystemTime::now() - 2 * super::STALE;
         std::fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
-        write(root.path(), script(), true).unwrap();
+        write(root.path(), &HOST, script(), true).unwrap();
         assert!(!left.exists() && other.exists());
         // A static file that names what is not there is an error, and leaves the last page in place.
         put("app/static/index.html", "{{NOTHING}}");
-        let error = write(root.path(), script(), true).unwrap_err();
+        let error = write(root.path(), &HOST, script(), true).unwrap_err();
         assert!(error.to_string().contains("{{NOTHING}}"), "{error}");
         assert_eq!(std::fs::read_to_string(dist.join("index.html")).unwrap(), before);
         let own = beside(&format!("dist.partial-{}", std::process::id()));
         assert!(!own.exists(), "it is not left for the next hour");
+    }
+
+    #[test]
+    fn the_console_has_a_folder_and_addresses_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        for dir in CONSOLE.styles.iter().chain([&CONSOLE.statics]) {
+            std::fs::create_dir_all(root.path().join(dir)).unwrap();
+        }
+        let put = |name: &str, text: &str| {
+            std::fs::write(root.path().join("client-web/console/static").join(name), text).unwrap();
+        };
+        put("boot.js", "import '{{JS}}'; load('{{WASM}}')");
+        put("index.html", "<script src={{BOOT}}>");
+        let script = Script { js: String::new(), wasm: vec![0; 64], modules: Vec::new() };
+        write(root.path(), &CONSOLE, script, true).unwrap();
+        let index = std::fs::read_to_string(root.path().join("client-web/console/dist/index.html")).unwrap();
+        assert!(index.contains("<script src=/console/assets/boot-"), "{index}");
+        assert!(!root.path().join(HOST.dist).exists());
     }
 }

@@ -1,15 +1,11 @@
-//! What the page is made of, when that last changed, and building again when it does.
+//! What the pages are made of, when that last changed, and building again when it does.
 
-use super::Flavour;
 use super::dist::{PARTIAL, RELEASE};
+use super::{Flavour, PAGES, Page};
 use crate::process;
 use anyhow::Result;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-
-/// Everything that goes into the page, and its packaging.
-const SOURCES: &[&str] =
-    &["client-web", "protocol", "pairing", "client", "xtask/src/page", "Cargo.lock", "Cargo.toml"];
 
 /// Folders that are looked past: what is built, and what only tests see.
 const NOT_SOURCES: &[&str] = &["dist", "target", "tests"];
@@ -20,20 +16,29 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Builds now and after every change, until the process is ended. A build that fails is shown, and the next change tried.
 pub(super) fn run(flavour: Flavour) -> Result<()> {
     let root = process::root();
+    let changes = || PAGES.map(|page| newest(&root, page));
+    let mut built = PAGES.map(|_| None);
     loop {
-        let seen = newest(&root);
-        if let Err(error) = super::build(flavour) {
-            println!("page: {error:#}");
+        let seen = changes();
+        for ((page, built), seen) in PAGES.iter().zip(&mut built).zip(&seen) {
+            if *built != Some(*seen) {
+                if let Err(error) = super::build(page, flavour) {
+                    println!("{}: {error:#}", page.name);
+                }
+                *built = Some(*seen);
+            }
         }
-        println!("page: watching {} (Ctrl-C ends it)", SOURCES.join(", "));
-        while newest(&root) == seen {
+        println!("watching what the pages are made of (Ctrl-C ends it)");
+        while changes() == seen {
             std::thread::sleep(LOOK);
         }
     }
 }
 
-/// Whether a page is there that was built for a release (or any, if `dev`) and is newer than all of that.
-pub(super) fn is_current(dist: &Path, dev: bool) -> bool {
+/// Whether a page is there that was built for a release (or any, if `dev`) and is newer than all that it is made of.
+pub(super) fn is_current(page: &Page, dev: bool) -> bool {
+    let root = process::root();
+    let dist = root.join(page.dist);
     let is_release = |entry: std::fs::DirEntry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         name.starts_with(RELEASE) && name.ends_with(".wasm")
@@ -43,11 +48,11 @@ pub(super) fn is_current(dist: &Path, dev: bool) -> bool {
         return false;
     }
     let built = std::fs::metadata(dist.join("index.html")).and_then(|index| index.modified());
-    built.is_ok_and(|built| newest(&process::root()).is_some_and(|changed| changed < built))
+    built.is_ok_and(|built| newest(&root, page).is_some_and(|changed| changed < built))
 }
 
-fn newest(root: &Path) -> Option<SystemTime> {
-    SOURCES.iter().filter_map(|source| changed(&root.join(source))).max()
+fn newest(root: &Path, page: &Page) -> Option<SystemTime> {
+    page.sources.iter().filter_map(|source| changed(&root.join(source))).max()
 }
 
 /// The latest change at or below a path. What cannot be looked at, because it is being replaced, is left out.
