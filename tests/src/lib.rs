@@ -1,6 +1,7 @@
 //! What the scenarios share: real hosts in temporary directories, a scripted gateway, and plain connections.
 
 pub mod browser;
+pub mod central;
 pub mod device;
 pub mod gateway;
 pub mod host;

@@ -1,11 +1,12 @@
 //! Measures what the developers' page has budgets for, with real hosts: start, memory, the cost of a step against the
-//! floor of the same machine in the same minute, decisions, fan-out, requests, tokens, the network side, the page.
+//! floor of the same machine in the same minute, decisions, fan-out, requests, tokens, the network side, the page, the central services.
 //!
 //! Prints a table, or JSON with `--json`. Asserts nothing about time: a busy machine is not a defect. Names given as
-//! arguments pick sections: `start memory step policy fanout requests tokens network page`. With `--pairings-under-loss
+//! arguments pick sections: `start memory step policy fanout requests tokens network page central`. With `--pairings-under-loss
 //! SOCKET ADDRESS[,ADDRESS…] COUNT` it pairs devices with a host that runs already, from wherever it is started itself: in a
 //! network namespace behind a bad link.
 
+mod central;
 mod fanout;
 mod floor;
 mod memory;
@@ -25,7 +26,7 @@ use table::Table;
 
 /// The sections, in the order they are run.
 const SECTIONS: &[&str] =
-    &["start", "memory", "step", "policy", "fanout", "requests", "tokens", "network", "page"];
+    &["start", "memory", "step", "policy", "fanout", "requests", "tokens", "network", "page", "central"];
 
 fn main() -> Result<()> {
     let mut json = false;
@@ -68,7 +69,8 @@ async fn measure(wanted: &[String]) -> Result<Table> {
             "requests" => requests::measure(&mut table).await?,
             "tokens" => tokens::measure(&mut table).await?,
             "network" => network::measure(&mut table).await?,
-            _ => page::measure(&mut table).await?,
+            "page" => page::measure(&mut table).await?,
+            _ => central::measure(&mut table).await?,
         }
     }
     Ok(table)

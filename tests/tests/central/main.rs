@@ -1,0 +1,9 @@
+//! The central services as people run them: the real program on each of its stores, real hosts, real providers.
+
+mod credentials;
+mod flow;
+mod fuzzed;
+mod kills;
+mod oidc;
+mod start;
+mod stores;
