@@ -208,7 +208,6 @@ impl Built {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the one place where everything comes together")]
     async fn build(
         config: &Config,
         foundation: &Foundation,

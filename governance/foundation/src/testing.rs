@@ -158,22 +158,29 @@ impl Server {
     }
 
     fn run(data: &Path) -> Child {
-        let mut command = program("postgres");
-        command
-            .arg("-D")
-            .arg(data)
-            .arg("-k")
-            .arg(data)
-            .args(["-c", "listen_addresses=", "-c", "max_connections=300"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(std::fs::File::create(data.with_extension("log")).unwrap()));
-        let child = kept_by_a_thread(command);
+        let start = || {
+            let mut command = program("postgres");
+            command
+                .arg("-D")
+                .arg(data)
+                .arg("-k")
+                .arg(data)
+                .args(["-c", "listen_addresses=", "-c", "max_connections=300"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::from(std::fs::File::create(data.with_extension("log")).unwrap()));
+            kept_by_a_thread(command)
+        };
+        let mut child = start();
         let ready = Instant::now() + Duration::from_secs(30);
         loop {
             let asked =
                 program("pg_isready").args(["-q", "-U", "postgres", "-h"]).arg(data).status().unwrap();
             if asked.success() {
                 return child;
+            }
+            if child.try_wait().unwrap().is_some() {
+                // The children of one that was killed hold its memory for a moment.
+                child = start();
             }
             assert!(
                 Instant::now() < ready,

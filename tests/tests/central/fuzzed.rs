@@ -43,8 +43,9 @@ async fn fuzz(records: Records, as_host: bool) -> Result<()> {
     command.args([
         "--max-examples",
         if std::env::var_os("LANYARD_LONG").is_some() { "200" } else { "5" },
+        // CPython before 3.12 gives up when two threads compile at once (gh-106905), which hypothesis does.
         "--workers",
-        "2",
+        "1",
     ]);
     command.args(["--request-timeout", "40", "--continue-on-failure", "--suppress-health-check", "all"]);
     for id in LEFT_OUT {
