@@ -3,6 +3,7 @@
 mod credentials;
 mod flow;
 mod fuzzed;
+mod guide;
 mod kills;
 mod oidc;
 mod start;

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this file is a test")]
 
+mod central;
 mod reference;
 mod sampler;
 

@@ -27,6 +27,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
         ("docs/protocol/event_names.md".into(), events()),
         ("docs/protocol/capabilities.md".into(), capabilities()),
         ("docs/protocol/error_codes.md".into(), errors()),
+        ("docs/protocol/central_api.md".into(), crate::central::page()),
     ]
 }
 
