@@ -103,7 +103,7 @@ fn answer(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
             let schema = (endpoint.response_schema)(generator);
             json!({"application/json": {"schema": schema}})
         }
-        Body::Bytes => json!({"application/octet-stream": {}, "application/x-pem-file": {}}),
+        Body::Bytes => json!({"application/octet-stream": {}, "application/pem-certificate-chain": {}}),
         Body::JsonLines => json!({"application/x-ndjson": {}}),
         Body::Events => json!({"text/event-stream": {}}),
         Body::Empty | Body::Redirect => return json!({"description": endpoint.summary.trim()}),

@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod database;
 pub mod fault;
 pub mod pace;
+pub mod page;
 pub mod peers;
 pub mod signals;
 #[cfg(feature = "testing")]

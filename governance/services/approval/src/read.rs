@@ -13,8 +13,8 @@ use lanyard_protocol::id::ApprovalId;
 use lanyard_protocol::policy::Approver;
 
 use crate::State;
-use crate::page::Cut;
 use crate::record::{self, state_name};
+use lanyard_governance_foundation::page::Cut;
 
 const SELECT: &str = "SELECT approval_id, agent_id, job_id, record, received_at, settled_at FROM approvals WHERE tenant_id = $1";
 

@@ -16,13 +16,13 @@ use object_store::{GetResult, ObjectStoreExt as _};
 
 use crate::State;
 use crate::keep::{self, Which};
-use crate::page::Cut;
 use crate::workspaces;
+use lanyard_governance_foundation::page::Cut;
 
 /// `GET /workspaces/{workspace_id}/artifacts`
 pub(crate) async fn list(state: State, ask: Ask<ListArtifacts>) -> Result<Page<ArtifactRecord>, Fault> {
     let workspace: WorkspaceId = ask.path.get("workspace_id")?;
-    let cut = Cut::of(&ask.query)?;
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     workspaces::reach(&state, &ask.caller, &workspace).await?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let sql = format!(

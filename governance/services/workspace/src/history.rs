@@ -13,8 +13,8 @@ use object_store::GetResult;
 
 use crate::State;
 use crate::keep::{self, Which};
-use crate::page::Cut;
 use crate::{artifacts, workspaces};
+use lanyard_governance_foundation::page::Cut;
 
 /// Longest thread that is answered as messages, in bytes: what a service answers another, and what a browser reads at
 /// once. A longer one is downloaded as the artifact that it is.
@@ -26,7 +26,7 @@ pub(crate) async fn sessions(
     ask: Ask<ListWorkspaceSessions>,
 ) -> Result<Page<WorkspaceSession>, Fault> {
     let workspace: WorkspaceId = ask.path.get("workspace_id")?;
-    let cut = Cut::of(&ask.query)?;
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     workspaces::reach(&state, &ask.caller, &workspace).await?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let sql = "SELECT s.session_id AS of_session, s.last_at, s.others, a.* FROM \

@@ -9,7 +9,6 @@ mod artifacts;
 mod chores;
 mod history;
 mod keep;
-mod page;
 mod removal;
 mod store;
 mod tables;

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::State;
 use crate::keep::{self, Which};
-use crate::page::Cut;
+use lanyard_governance_foundation::page::Cut;
 
 /// Longest path of a directory, in bytes; what Linux takes.
 const MAX_PATH_BYTES: usize = 4_096;
@@ -215,7 +215,7 @@ async fn one(tx: &mut Tx, caller: &Caller, id: &WorkspaceId) -> Result<Workspace
 
 /// `GET /workspaces`
 pub(crate) async fn list(state: State, ask: Ask<ListWorkspaces>) -> Result<Page<WorkspaceRecord>, Fault> {
-    let cut = Cut::of(&ask.query)?;
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let statement = cut.apply(Statement::new(SELECT), "AND", "last_active_at", "workspace_id")?;
     let rows = tx.all(statement).await?;

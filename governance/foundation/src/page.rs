@@ -3,19 +3,22 @@
 use data_encoding::BASE64URL_NOPAD;
 use lanyard_governance_api::limits::{DEFAULT_PAGE, MAX_PAGE};
 use lanyard_governance_api::page::Page;
-use lanyard_governance_foundation::{Fault, Statement};
+
 use lanyard_protocol::Timestamp;
+
+use crate::database::Statement;
+use crate::fault::Fault;
 
 /// Where a page begins and how long it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub struct Cut {
     limit: usize,
     after: Option<(Timestamp, String)>,
 }
 
 impl Cut {
     /// Checks what the caller asks for.
-    pub(crate) fn of(limit: Option<u32>, next_token: Option<&str>) -> Result<Self, Fault> {
+    pub fn of(limit: Option<u32>, next_token: Option<&str>) -> Result<Self, Fault> {
         let limit = limit.unwrap_or(DEFAULT_PAGE);
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Fault::invalid(format!("limit is 1 to {MAX_PAGE}, not {limit}")));
@@ -25,7 +28,7 @@ impl Cut {
     }
 
     /// Adds ` {joint} (instant, id) < (…) ORDER BY … LIMIT …`, newest first, one row more than the page holds.
-    pub(crate) fn apply(
+    pub fn apply(
         &self,
         mut statement: Statement,
         joint: &str,
@@ -47,7 +50,7 @@ impl Cut {
     }
 
     /// The page of the rows found, and where the next one begins. `key` gives instant and id of a row.
-    pub(crate) fn page<R, T>(
+    pub fn page<R, T>(
         &self,
         mut rows: Vec<R>,
         key: impl Fn(&R) -> Result<(Timestamp, String), Fault>,
