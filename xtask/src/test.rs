@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check and every test, in stages, stopping at the first that fails.
 
 use crate::process::{self, cargo, seconds};
+use crate::metadata::Metadata;
 use crate::tally::Tally;
 use crate::{arrows, fuzz, needs, page, tidy, tools, wasm};
 use anyhow::{Context, Result, bail};
@@ -197,8 +198,15 @@ fn clippy(_: &mut Run) -> Result<()> {
 
 /// Passes `cargo test`'s output on line by line, counting.
 fn tests(run: &mut Run) -> Result<()> {
+    // The programs that scenarios start, once and with what the tests are compiled with: built by a test, each would be
+    // compiled again with other features.
+    process::run(cargo().args(["build", "--workspace", "--bins"]))?;
+    let built = Metadata::workspace()?.target_directory.join("debug");
     let mut test = cargo();
     test.args(["test", "--workspace", "--no-fail-fast"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    for (variable, program) in [("LANYARD_BIN", "lanyard"), ("LANYARD_CENTRAL_BIN", "lanyard-central")] {
+        test.env(variable, built.join(format!("{program}{}", std::env::consts::EXE_SUFFIX)));
+    }
     if run.long {
         test.env("LANYARD_LONG", "1");
     }

@@ -5,7 +5,10 @@
 
 mod admin;
 mod agent;
+pub mod chain;
+mod front;
 mod install;
+pub mod newcomers;
 mod program;
 mod provider;
 mod proxy;
@@ -25,6 +28,7 @@ use crate::host::PATIENCE;
 
 pub use admin::{Admin, Refused};
 pub use agent::{TestAgent, heartbeat, machine, nonce, request};
+pub use front::Front;
 pub use install::{npm, python, unreachable};
 pub use program::{Replica, binary};
 pub use provider::{Provider, Wanderer};

@@ -1,6 +1,7 @@
 //! The central services as people run them: the real program on each of its stores, real hosts, real providers.
 
 mod credentials;
+mod enrolment;
 mod flow;
 mod fuzzed;
 mod guide;
@@ -8,3 +9,4 @@ mod kills;
 mod oidc;
 mod start;
 mod stores;
+mod tampered;
