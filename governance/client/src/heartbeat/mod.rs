@@ -36,7 +36,8 @@ pub trait Vitals: Send + Sync {
 /// Beats until it is cancelled or the enrolment is revoked, and renews the certificate at half of its life. What it hears
 /// is in [`Central::reach`]. Cancel-safe.
 pub async fn beat(central: Central, vitals: Arc<dyn Vitals>, cancel: CancellationToken) -> Ended {
-    let run = Beating { central, vitals, failures: Backoff::new(), renewals: Backoff::new(), renew_at: None };
+    let (failures, renewals) = (Backoff::new(), Backoff::new());
+    let run = Beating { central, vitals, failures, renewals, renew_at: None, confirmed: 0 };
     cancel.run_until_cancelled(run.forever()).await.unwrap_or(Ended::Cancelled)
 }
 
@@ -47,6 +48,8 @@ struct Beating {
     renewals: Backoff,
     /// Not before; after a renewal that failed.
     renew_at: Option<Instant>,
+    /// The policy epoch that the last beat said is in force here, or that a sooner beat was promised for.
+    confirmed: u64,
 }
 
 impl Beating {
@@ -58,8 +61,14 @@ impl Beating {
                     if let Err(ended) = self.keep_young(answer.renew).await {
                         return ended;
                     }
-                    let usual = Duration::from_secs(answer.heartbeat_seconds.into());
-                    spread(usual.clamp(PAUSE, MAX_SILENCE), random())
+                    if answer.policy_epoch > self.confirmed {
+                        // Heard just now: the next beat confirms it, and somebody in the console waits for that.
+                        self.confirmed = answer.policy_epoch;
+                        PAUSE * 2
+                    } else {
+                        let usual = Duration::from_secs(answer.heartbeat_seconds.into());
+                        spread(usual.clamp(PAUSE, MAX_SILENCE), random())
+                    }
                 }
                 Err(CallError::Revoked(reason)) => return Ended::Revoked(reason),
                 Err(error) => {
@@ -87,12 +96,13 @@ impl Beating {
         }
     }
 
-    async fn once(&self) -> Result<HeartbeatAnswer, CallError> {
+    async fn once(&mut self) -> Result<HeartbeatAnswer, CallError> {
         let mut heartbeat = self.vitals.heartbeat().await;
         heartbeat.client_time = self.central.clock().local();
         let answer = self.central.call_by::<SendHeartbeat>(Credential::Heartbeat, &heartbeat).await?;
         self.central.clock().learn(answer.server_time);
         self.central.inner.heard(&answer);
+        self.confirmed = self.confirmed.max(heartbeat.policy_epoch);
         Ok(answer)
     }
 

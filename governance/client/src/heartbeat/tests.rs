@@ -94,6 +94,18 @@ async fn a_beat_says_who_is_there_and_hears_what_changed() {
 }
 
 #[tokio::test]
+async fn news_of_policy_are_confirmed_at_once() {
+    let Pair { fake, central, running: _running, .. } = plain().await;
+    fake.books().heartbeat_seconds = 3_000;
+    let beating = begin(&central);
+    until("it beats again, sooner than it was told", || fake.hits(BEAT).len() >= 2).await;
+    // Once: a host that cannot confirm does not beat itself to death.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(fake.hits(BEAT).len(), 2);
+    assert_eq!(beating.end().await, Ended::Cancelled);
+}
+
+#[tokio::test]
 async fn the_identity_is_renewed_at_half_of_its_life_and_when_told() {
     let Pair { fake, central, store, running: _running, .. } = plain().await;
     let mut early = central.identity();
@@ -109,6 +121,9 @@ async fn the_identity_is_renewed_at_half_of_its_life_and_when_told() {
     fake.books().renew = true;
     until("it is renewed as told", || fake.hits("/agents/agent-1/renew").len() >= 2).await;
     fake.books().renew = false;
+    // A renewal under way when it is cancelled may have got no further than the store.
+    let beats = fake.hits(BEAT).len();
+    until("it beats on", || fake.hits(BEAT).len() > beats + 1).await;
     beating.end().await;
     assert_eq!(store.load().unwrap().unwrap().certificate_pem, central.identity().certificate_pem);
 }

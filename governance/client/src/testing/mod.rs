@@ -66,6 +66,8 @@ pub(crate) struct Books {
     pub(crate) revoked: bool,
     pub(crate) renew: bool,
     pub(crate) epoch: u64,
+    /// Seconds between heartbeats.
+    pub(crate) heartbeat_seconds: u32,
     /// Answers have no `Date` that can be read.
     pub(crate) hides_date: bool,
 }
@@ -93,6 +95,7 @@ impl Fake {
             revoked: false,
             renew: false,
             epoch: 7,
+            heartbeat_seconds: 1,
             hides_date: false,
         };
         Arc::new(Self { ca: Ca::new(), books: Mutex::new(books), plan: Mutex::new(Box::new(|_| None)) })
@@ -234,7 +237,7 @@ impl Fake {
         }
         axum::Json(json!({
             "policyEpoch": books.epoch, "lastCommand": 3, "renew": books.renew,
-            "serverTime": Timestamp::now().to_string(), "heartbeatSeconds": 1,
+            "serverTime": Timestamp::now().to_string(), "heartbeatSeconds": books.heartbeat_seconds,
         }))
         .into_response()
     }

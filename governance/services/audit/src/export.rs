@@ -53,7 +53,7 @@ pub(crate) async fn export(state: State, ask: RawAsk<ExportAudit>) -> Result<Res
     });
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.jsonl\""),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"lanyard-audit.jsonl\""),
         (header::CACHE_CONTROL, "no-store"),
     ];
     Ok((headers, Body::from_stream(lines)).into_response())
