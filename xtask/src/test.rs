@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check and every test, in stages, stopping at the first that fails.
 
-use crate::process::{self, cargo, seconds};
 use crate::metadata::Metadata;
+use crate::process::{self, cargo, seconds};
 use crate::tally::Tally;
 use crate::{arrows, fuzz, needs, page, tidy, tools, wasm};
 use anyhow::{Context, Result, bail};

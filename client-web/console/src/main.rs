@@ -12,6 +12,7 @@ mod poll;
 mod prefs;
 mod route;
 mod shell;
+mod who;
 mod words;
 
 fn main() {

@@ -57,6 +57,12 @@ pub(crate) enum Route {
     SignIn,
 }
 
+/// Of the way back from the provider: `#/signed-in/KEY`. Taken out of the address at once.
+fn signed_in_key(fragment: &str) -> Option<String> {
+    let key = fragment.trim_start_matches('#').strip_prefix("/signed-in/")?;
+    Some(key.to_owned()).filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// Of a sign-in link: `#/sign-in/TOKEN`. The token is taken out of the address at once.
 pub(crate) fn sign_in_token(fragment: &str) -> Option<String> {
     let token = fragment.trim_start_matches('#').strip_prefix("/sign-in/")?;
@@ -253,6 +259,10 @@ impl Routes {
             moved: StoredValue::new(false),
             token: RwSignal::new(sign_in_token(&hash())),
         };
+        if let Some(key) = signed_in_key(&hash()) {
+            crate::api::key::keep(&key);
+            routes.replace(&Route::Overview);
+        }
         let forget = move || {
             if routes.token.with_untracked(Option::is_some) {
                 // Nobody who looks at the address bar or the history later finds it there.

@@ -266,7 +266,13 @@ fn AccountSheet() -> impl IntoView {
     let Look(theme) = use_context::<Look>().unwrap_or_else(|| Look(RwSignal::new(Theme::Auto)));
     let busy = RwSignal::new(false);
     let leave = move || {
-        let out = async { api::call::<Logout>(&[], &Nothing {}, &Nothing {}).await };
+        let out = async {
+            let done = api::call::<Logout>(&[], &Nothing {}, &Nothing {}).await;
+            if done.is_ok() {
+                api::key::forget();
+            }
+            done
+        };
         central.tell(busy, out, move |_| {
             open.set(false);
             central.signed_out();

@@ -163,13 +163,17 @@ impl std::fmt::Debug for LinkLogin {
     }
 }
 
-/// Answer to it. The same secret is set as an HttpOnly cookie; scripts outside browsers send it as a bearer token.
+/// Answer to it. A script gets a bearer. The console (header `x-lanyard-console`) gets a cookie that scripts do not see,
+/// and a key that goes with every request of the console: cookies are sent to every port of a machine, and neither of the
+/// two is worth anything alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedIn {
-    /// Bearer token.
-    pub token: String,
+    /// Bearer token, for scripts.
+    pub token: Option<String>,
+    /// What the console sends as `x-lanyard-console`.
+    pub console_key: Option<String>,
     /// Runs out at this instant.
     pub expires_at: Timestamp,
 }

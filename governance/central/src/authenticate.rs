@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Uri, header};
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_foundation::caller::Caller;
 use lanyard_governance_foundation::peers::TENANT_HEADER;
@@ -16,8 +16,12 @@ use sha2::{Digest as _, Sha256};
 /// The cookie of a sign-in, set by the Identity service.
 const COOKIE: &str = "lanyard_session";
 
-/// Header that pages of other origins cannot send without being asked about (CORS), and nobody here says yes.
+/// Header with the console's key. Pages of other origins cannot send it without being asked about (CORS), and nobody here
+/// says yes.
 const CONSOLE: &str = "x-lanyard-console";
+
+/// The same for streams and downloads, which take no header; GET only. Taken off before a service sees the query.
+const IN_QUERY: &str = "console=";
 
 /// The client certificate a connection came with, DER.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub(crate) struct Gate {
     pub(crate) foundation: Foundation,
     /// SHA-256 of the key that services of this installation share.
     pub(crate) service_key: [u8; 32],
+    /// The installation's key.
+    pub(crate) key: [u8; 32],
 }
 
 /// Puts the [`Caller`] into the request's extensions.
@@ -36,6 +42,9 @@ pub(crate) async fn authenticate(State(gate): State<Gate>, request: Request, nex
     let (mut parts, body) = request.into_parts();
     match gate.caller(&parts).await {
         Ok(caller) => {
+            if let Some(uri) = without_key(&parts) {
+                parts.uri = uri;
+            }
             parts.extensions.insert(caller);
             next.run(Request::from_parts(parts, body)).await
         }
@@ -54,9 +63,9 @@ impl Gate {
             return self.known(hash).await;
         }
         if let Some(secret) = cookie(headers) {
-            let caller = self.known(credentials::hash(secret.as_bytes())).await?;
-            if caller != Caller::Nobody {
-                from_the_console(request)?;
+            let caller = self.known(credentials::cookie_hash(secret)).await?;
+            // A cookie without its key is nobody's: on public endpoints that is enough, elsewhere it is told.
+            if caller != Caller::Nobody && self.is_the_console(request, secret) {
                 return Ok(caller);
             }
         }
@@ -66,24 +75,38 @@ impl Gate {
         Ok(Caller::Nobody)
     }
 
+    /// A browser sends the cookie with whatever causes a request, and to every port of a machine. So the key that goes with
+    /// it has to come too, which only the console's own origin can read.
+    fn is_the_console(&self, request: &Parts, secret: &str) -> bool {
+        let headers = &request.headers;
+        let site = headers.get("sec-fetch-site");
+        let other_site = site.is_some_and(|site| site != "same-origin" && site != "none");
+        let given = headers.get(CONSOLE).and_then(|key| key.to_str().ok()).or_else(|| key_in_query(request));
+        let key = credentials::console_key(&self.key, secret);
+        let hash = |text: &str| credentials::hash(text.as_bytes());
+        !other_site && given.is_some_and(|given| same(&hash(given), &hash(&key)))
+    }
+
     async fn known(&self, hash: [u8; 32]) -> Result<Caller, Fault> {
         credentials::authenticate(&self.foundation.database, hash, self.foundation.clock.now()).await
     }
 }
 
-/// A browser sends the cookie with whatever causes a request. What changes something must come from the console itself.
-fn from_the_console(request: &Parts) -> Result<(), Fault> {
-    if matches!(request.method, Method::GET | Method::HEAD) {
-        return Ok(());
+fn key_in_query(request: &Parts) -> Option<&str> {
+    if request.method != Method::GET {
+        return None;
     }
-    let headers = &request.headers;
-    let other_site =
-        headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
-    if other_site || !headers.contains_key(CONSOLE) {
-        let text = "a request with a cookie must come from the console; scripts send the token as a bearer";
-        return Err(Fault::forbidden(text));
-    }
-    Ok(())
+    request.uri.query()?.split('&').find_map(|pair| pair.strip_prefix(IN_QUERY))
+}
+
+/// The address without the key, where it has one.
+fn without_key(request: &Parts) -> Option<Uri> {
+    key_in_query(request)?;
+    let rest: Vec<&str> =
+        request.uri.query()?.split('&').filter(|pair| !pair.starts_with(IN_QUERY)).collect();
+    let path = request.uri.path();
+    let text = if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) };
+    text.parse().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

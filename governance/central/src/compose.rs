@@ -79,12 +79,18 @@ pub(crate) async fn run(config: Config, stop: CancellationToken, ready: impl FnO
     let built = Built::build(&config, &foundation, &state, &ca, &url, &chores, &ended).await?;
     foundation.peers.set_here(built.by_service);
     let transport = transport(&config, &ca, &clock, &chores, &ended)?;
-    let gate = Gate { foundation: foundation.clone(), service_key: credentials::hash(&hex(&service_key)) };
+    let gate = Gate {
+        foundation: foundation.clone(),
+        service_key: credentials::hash(&hex(&service_key)),
+        key: service_key,
+    };
     let router = built
         .router
+        .merge(documents(&foundation))
         .layer(from_fn_with_state(Limit::new(config.options.requests_per_second), front::limit))
         .layer(from_fn_with_state(gate, authenticate))
-        .merge(open_to_all(&foundation))
+        // Outside of authentication, which needs the database: that the process lives is seen without.
+        .route("/health", get(health::health))
         .fallback(front::nothing_here)
         .method_not_allowed_fallback(front::another_method)
         .layer(from_fn_with_state(clock.clone(), front::frame));
@@ -164,10 +170,9 @@ fn transport(
     }
 }
 
-/// What needs no caller.
-fn open_to_all(foundation: &Foundation) -> Router {
+/// What needs no caller, and is paced by address.
+fn documents(foundation: &Foundation) -> Router {
     Router::new()
-        .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/openapi.json", get(health::openapi))
         .with_state(foundation.clone())
@@ -223,7 +228,8 @@ impl Built {
             let routes = match service {
                 Service::Identity => {
                     lanyard_service_identity::begin(&f).await?;
-                    lanyard_service_identity::routes(f, crate::settings::identity(config, url)?).finish()
+                    lanyard_service_identity::routes(f, crate::settings::identity(config, state, url)?)
+                        .finish()
                 }
                 Service::Enrolment => {
                     let settings = crate::settings::enrolment(config, ca, &stop);
@@ -244,7 +250,10 @@ impl Built {
                     chores.spawn(lanyard_service_workspace::chores(f.clone(), settings.clone(), stop));
                     lanyard_service_workspace::routes(f, settings).finish()
                 }
-                Service::Approval => lanyard_service_approval::routes(f).finish(),
+                Service::Approval => {
+                    chores.spawn(lanyard_service_approval::chores(f.clone(), stop));
+                    lanyard_service_approval::routes(f).finish()
+                }
                 Service::Audit => {
                     let settings = lanyard_service_audit::Settings::default();
                     chores.spawn(lanyard_service_audit::chores(f.clone(), settings.clone(), stop));

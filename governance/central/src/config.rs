@@ -136,7 +136,13 @@ impl Options {
         for peer in &self.peer {
             let (name, url) =
                 peer.split_once('=').with_context(|| format!("--peer {peer}: SERVICE=URL is wanted"))?;
-            peers.insert(service(name)?, web_url("--peer", url)?);
+            let url = web_url("--peer", url)?;
+            let host = host_of(&url).unwrap_or_default();
+            let here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+            if url.starts_with("http://") && !here {
+                bail!("--peer {peer}: the key that services share does not go over plain HTTP; use https");
+            }
+            peers.insert(service(name)?, url);
         }
         let missing: Vec<&str> = Service::ALL
             .iter()
@@ -262,8 +268,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_the_way_out() {
-        assert!(refused(&["--services", "sesion"]).contains("there is no service \"sesion\""));
+        assert!(refused(&["--services", "x-session"]).contains("there is no service \"x-session\""));
         assert!(refused(&["--services", "session"]).contains("--peer SERVICE=URL"));
+        let plain = "policy=http://10.0.0.2:8787";
+        assert!(refused(&["--services", "session", "--peer", plain]).contains("use https"));
         assert!(refused(&["--public-url", "central.example.com"]).contains("--public-url"));
         assert!(refused(&["--oidc-issuer", "https://a"]).contains("belong together"));
     }

@@ -1,6 +1,6 @@
 //! What stands before every service: request ids, security headers, pace, answers for what is not there.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -59,13 +59,24 @@ pub(crate) async fn limit(State(limit): State<Limit>, request: Request, next: Ne
         Some(Caller::Person(p)) => Some(Who::Person(p.tenant.to_string(), p.user.to_string())),
         Some(Caller::Agent(a)) => Some(Who::Agent(a.tenant.to_string(), a.agent.to_string())),
         Some(Caller::Service { .. }) => None,
-        _ => request.extensions().get::<From>().map(|from| Who::Address(from.0.ip())),
+        _ => request.extensions().get::<From>().map(|from| Who::Address(network(from.0.ip()))),
     };
     match who.map_or(Ok(()), |who| limit.0.take(&who, Instant::now())) {
         Ok(()) => next.run(request).await,
         Err(seconds) => {
             Fault::slow_down("too many requests; wait a moment and go on", seconds).into_response()
         }
+    }
+}
+
+/// Who has one address of IPv6 has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64)),
+        },
+        v4 => v4,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Whether it lives, whether it can serve, and what it serves.
 
+use std::sync::LazyLock;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{StatusCode, header};
 use lanyard_governance_foundation::Foundation;
 use serde_json::{Value, json};
 
@@ -24,7 +26,8 @@ pub(crate) async fn ready(State(foundation): State<Foundation>) -> Response {
     }
 }
 
-/// The OpenAPI document.
-pub(crate) async fn openapi() -> Json<Value> {
-    Json(crate::openapi::document())
+/// The OpenAPI document, made once.
+pub(crate) async fn openapi() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| crate::openapi::document().to_string());
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }

@@ -1,5 +1,6 @@
 //! Taking connections: plain HTTP on loopback only, TLS everywhere else, client certificates optional.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -28,6 +29,11 @@ const SLOW: Duration = Duration::from_secs(15);
 
 /// How long answers under way may take once it stops.
 const STOP: Duration = Duration::from_secs(10);
+
+/// How long, and for how many bytes, a caller is listened to that goes on sending although it has its answer: as much as
+/// is on its way through slow networks, and as long as an answer takes to be read.
+const LINGER: Duration = Duration::from_secs(3);
+const LINGER_BYTES: u64 = 64 << 20;
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -123,19 +129,30 @@ async fn converse<S>(
         }
         router.clone().oneshot(request)
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SLOW)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => ended,
         () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %from, "a connection ended early");
+    match ended {
+        Ok(()) => part(connection.into_parts().io.into_inner()).await,
+        Err(error) => tracing::debug!(%error, %from, "a connection ended early"),
     }
+}
+
+/// Ends a connection so that the last answer is read. Whoever was refused in the middle of a long body would otherwise
+/// find the connection broken, and never see why; what still comes is thrown away.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let rest = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whatever came of it, the connection is over.
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use lanyard_service_enrolment::Authority;
-use lanyard_service_identity::{Oidc, OidcSettings};
+use lanyard_service_identity::{InstallationKey, Oidc, OidcSettings};
 use lanyard_service_session::gateway::{GatewaySettings, TokenKey, Tokens};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,11 @@ fn secret(flag: &str, path: &Path) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-pub(crate) fn identity(config: &Config, url: &str) -> Result<lanyard_service_identity::Settings> {
+pub(crate) fn identity(
+    config: &Config,
+    state: &StateDir,
+    url: &str,
+) -> Result<lanyard_service_identity::Settings> {
     let options = &config.options;
     let oidc = match (&options.oidc_issuer, &options.oidc_client_id) {
         (Some(issuer), Some(client_id)) => {
@@ -37,7 +41,8 @@ pub(crate) fn identity(config: &Config, url: &str) -> Result<lanyard_service_ide
         }
         _ => None,
     };
-    Ok(lanyard_service_identity::Settings { public_url: url.to_owned(), oidc })
+    let key = InstallationKey(state.key("service.key")?);
+    Ok(lanyard_service_identity::Settings { public_url: url.to_owned(), oidc, key })
 }
 
 pub(crate) fn enrolment(

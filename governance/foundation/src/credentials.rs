@@ -35,11 +35,26 @@ CREATE INDEX credentials_end ON credentials (expires_at);
 ",
     },
     crate::trail::MIGRATION,
+    crate::trail::PARKED,
 ];
 
 /// Hash under which a secret, or a client certificate's DER, is kept.
 pub fn hash(secret: &[u8]) -> [u8; 32] {
     Sha256::digest(secret).into()
+}
+
+/// Hash under which a sign-in by cookie is kept: never that of a bearer, so that a cookie that came into wrong hands is
+/// no bearer.
+pub fn cookie_hash(secret: &str) -> [u8; 32] {
+    Sha256::new().chain_update("cookie\0").chain_update(secret).finalize().into()
+}
+
+/// What goes with a cookie on every request: made from it with the installation's key, so that nothing needs to be kept,
+/// and whoever has only the cookie cannot make it.
+pub fn console_key(installation: &[u8; 32], secret: &str) -> String {
+    let mac = Sha256::new().chain_update(installation).chain_update(secret).chain_update(installation);
+    let outer = Sha256::new().chain_update(installation).chain_update(mac.finalize());
+    data_encoding::HEXLOWER.encode(&outer.finalize())
 }
 
 /// For whom a credential is made.

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod pace;
 pub mod page;
 pub mod peers;
+pub mod permits;
 pub mod signals;
 #[cfg(feature = "testing")]
 pub mod testing;

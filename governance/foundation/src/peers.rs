@@ -256,7 +256,9 @@ fn answered(status: u16, bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
     match serde_json::from_slice::<WireError>(&bytes) {
         Ok(wire) => Err(Fault::answered(wire, status)),
         Err(error) => {
-            Err(Fault::internal("another service answered with an error that cannot be read", &error))
+            // A proxy's own words, perhaps: its status still says what kind of refusal it is.
+            let fault = Fault::internal("another service answered with an error that cannot be read", &error);
+            Err(Fault::answered(fault.wire, status))
         }
     }
 }

@@ -1,24 +1,24 @@
 //! What the services themselves record for audit: written with the change it is about, in the same transaction, and
 //! delivered to the Audit Service by a chore, at least once. A request never fails because audit is away, and nothing
 //! is changed without its record.
+//!
+//! What is recorded is bounded when it is written, so that it can be delivered; what is refused all the same is set
+//! aside and stops nothing.
 
-use std::time::Duration;
+mod delivery;
 
-use lanyard_governance_api::audit::ServiceRecords;
-use lanyard_governance_api::endpoint::PostServiceAudit;
 use lanyard_governance_api::id::{AgentId, TenantId};
-use lanyard_governance_api::page::Nothing;
 use lanyard_protocol::Json;
 use lanyard_protocol::envelope::{BoundedContext, Component, EventEnvelope, Severity};
 use lanyard_protocol::id::{IdError, SessionId, TaskId, WorkspaceId};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
-use crate::clock::fresh_id;
+use crate::clock::{Clock, fresh_id};
 use crate::database::{Migration, Statement, Tx};
 use crate::fault::Fault;
-use crate::{Clock, Foundation};
+
+pub use delivery::{deliver, deliver_all};
 
 pub(crate) const MIGRATION: Migration = Migration {
     service: "foundation",
@@ -34,15 +34,27 @@ CREATE INDEX trail_at ON trail (at);
 ",
 };
 
+/// `parked` is when a record was set aside, or 0.
+pub(crate) const PARKED: Migration = Migration {
+    service: "foundation",
+    number: 3,
+    sql: "ALTER TABLE trail ADD COLUMN parked BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX trail_of ON trail (tenant_id, at, event_id);
+",
+};
+
 /// Topic that wakes the chore.
 const TOPIC: &str = "trail";
 
-/// Records delivered at once, per tenant.
-const BATCH: i64 = 200;
+/// Longest text in the payload of a record, in bytes: names, reasons, summaries. The rest is where the thing itself is
+/// kept.
+const MAX_VALUE_BYTES: usize = 1_000;
 
-/// How often the chore looks by itself, and its longest pause after failures.
-const LOOK: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest payload of a record, in bytes of JSON: some hundred records fit into one call of the Audit Service.
+const MAX_PAYLOAD_BYTES: usize = 16 * 1024;
+
+/// Member of the payload that says how many particulars were left out of it.
+const LEFT_OUT: &str = "leftOut";
 
 /// Stands where a record belongs to no session, workspace or user.
 const NONE: &str = "none";
@@ -60,6 +72,9 @@ pub struct Record {
     session: Option<SessionId>,
     task: Option<TaskId>,
     payload: serde_json::Map<String, Value>,
+    /// Bytes of the payload, and particulars that did not fit.
+    bytes: usize,
+    left_out: u64,
 }
 
 impl Record {
@@ -76,6 +91,8 @@ impl Record {
             session: None,
             task: None,
             payload: serde_json::Map::new(),
+            bytes: 0,
+            left_out: 0,
         }
     }
 
@@ -122,10 +139,19 @@ impl Record {
         self
     }
 
-    /// One particular.
+    /// One particular. Texts in it are cut at 1,000 bytes; where the payload grows beyond 16 KiB, it is left out and
+    /// counted in `leftOut`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.payload.insert(key.to_owned(), value.into());
+        let value = cut(value.into());
+        // Quotes, colon and comma.
+        let bytes = key.len() + value.to_string().len() + 4;
+        if self.bytes + bytes > MAX_PAYLOAD_BYTES {
+            self.left_out += 1;
+            return self;
+        }
+        self.bytes += bytes;
+        self.payload.insert(key.to_owned(), value);
         self
     }
 
@@ -139,6 +165,9 @@ impl Record {
             }
         }
         let mut payload = self.payload;
+        if self.left_out > 0 {
+            payload.insert(LEFT_OUT.to_owned(), Value::from(self.left_out));
+        }
         if let Some(agent) = &self.agent {
             payload.insert("agentId".to_owned(), Value::from(agent.as_str()));
         }
@@ -161,6 +190,34 @@ impl Record {
     }
 }
 
+/// The value with every text in it cut.
+fn cut(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(cut_text(text)),
+        Value::Array(values) => values.into_iter().map(cut).collect(),
+        Value::Object(members) => members.into_iter().map(|(key, value)| (key, cut(value))).collect(),
+        other => other,
+    }
+}
+
+/// Cuts a text to at most so many bytes, between two characters.
+pub fn truncate(text: &mut String, most: usize) {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+}
+
+fn cut_text(mut text: String) -> String {
+    const MARK: &str = "…";
+    if text.len() > MAX_VALUE_BYTES {
+        truncate(&mut text, MAX_VALUE_BYTES - MARK.len());
+        text.push_str(MARK);
+    }
+    text
+}
+
 /// Writes a record with the transaction that changes what it is about.
 pub async fn record(tx: &mut Tx, tenant: &TenantId, clock: &dyn Clock, record: Record) -> Result<(), Fault> {
     let event = record.envelope(tenant, clock)?;
@@ -173,52 +230,4 @@ pub async fn record(tx: &mut Tx, tenant: &TenantId, clock: &dyn Clock, record: R
     tx.run(statement).await?;
     tx.wake(TOPIC).await?;
     Ok(())
-}
-
-/// Delivers what was recorded, until stopped. Several replicas may do it at once: the Audit Service dedupes by id.
-pub async fn deliver(foundation: Foundation, stop: CancellationToken) {
-    let mut waiter = foundation.signals.listen(TOPIC);
-    let mut pause = LOOK;
-    loop {
-        match deliver_all(&foundation).await {
-            Ok(()) => pause = LOOK,
-            Err(fault) => {
-                tracing::warn!(%fault, "audit records of the services wait");
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => continue,
-                }
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = waiter.wait(pause) => {}
-        }
-    }
-}
-
-/// Delivers everything that waits now.
-pub async fn deliver_all(foundation: &Foundation) -> Result<(), Fault> {
-    loop {
-        let mut tx = foundation.database.across_read().await?;
-        let sql = "SELECT tenant_id FROM trail ORDER BY at LIMIT 1";
-        let Some(row) = tx.one(Statement::new(sql)).await? else { return Ok(()) };
-        let tenant: TenantId = row.id("tenant_id")?;
-        drop(tx);
-        let mut tx = foundation.database.read_of(&tenant).await?;
-        let sql = "SELECT event FROM trail WHERE tenant_id = $1 ORDER BY at, event_id LIMIT $2";
-        let rows = tx.all(Statement::new(sql).bind(BATCH)).await?;
-        drop(tx);
-        let events = rows.iter().map(|row| row.json("event")).collect::<Result<Vec<EventEnvelope>, _>>()?;
-        let ids: Vec<String> = events.iter().map(|event| event.event_id.to_string()).collect();
-        let body = ServiceRecords { agent_id: None, events };
-        foundation.peers.call::<PostServiceAudit>(Some(&tenant), &[], &Nothing {}, &body).await?;
-        let mut tx = foundation.database.write_of(&tenant).await?;
-        for id in ids {
-            let sql = "DELETE FROM trail WHERE tenant_id = $1 AND event_id = $2";
-            tx.run(Statement::new(sql).bind(id)).await?;
-        }
-        tx.commit().await?;
-    }
 }

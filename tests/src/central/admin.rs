@@ -34,8 +34,7 @@ impl Admin {
     /// # Errors
     /// No HTTP client.
     pub fn with(base: &str, token: Option<&str>) -> Result<Self> {
-        // Only fails when a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        super::cryptography();
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Self { base: base.to_owned(), token: token.map(str::to_owned), http })
     }
@@ -48,7 +47,22 @@ impl Admin {
         let nobody = Self::with(base, None)?;
         let body = LinkLogin { token: link.to_owned() };
         let signed_in = nobody.call::<LoginByLink>(&[], &Nothing {}, &body).await?;
-        Self::with(base, Some(&signed_in.token))
+        Self::with(base, signed_in.token.as_deref())
+    }
+
+    /// Somebody in a browser: with its cookie and, unless it was stolen without, the console's key.
+    ///
+    /// # Errors
+    /// No HTTP client.
+    pub fn in_console(base: &str, cookie: &str, key: Option<&str>) -> Result<Self> {
+        let mut nobody = Self::with(base, None)?;
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("cookie", format!("lanyard_session={cookie}").parse()?);
+        if let Some(key) = key {
+            headers.insert("x-lanyard-console", key.parse()?);
+        }
+        nobody.http = reqwest::Client::builder().default_headers(headers).build()?;
+        Ok(nobody)
     }
 
     /// Calls an endpoint. `path` gives the parameters of its path, in order.

@@ -9,9 +9,12 @@ pub mod chain;
 mod front;
 mod install;
 pub mod newcomers;
+pub mod pile;
 mod program;
 mod provider;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod remote;
 mod s3;
 pub mod team;
 mod world;
@@ -33,6 +36,8 @@ pub use install::{npm, python, unreachable};
 pub use program::{Replica, binary};
 pub use provider::{Provider, Wanderer};
 pub use proxy::RoundRobin;
+#[cfg(target_os = "linux")]
+pub use remote::Remote;
 pub use s3::S3;
 pub use world::{World, approval, session_request};
 
@@ -73,6 +78,7 @@ impl Installation {
     /// # Errors
     /// They cannot be made.
     pub fn prepare(records: Records) -> Result<Self> {
+        cryptography();
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let dir = tempfile::Builder::new().prefix("lanyard-central-").tempdir()?;
         let database_url = match records {
@@ -91,6 +97,7 @@ impl Installation {
     /// # Errors
     /// The directories cannot be made.
     pub fn prepare_with_own_postgres() -> Result<Self> {
+        cryptography();
         let server = Server::start();
         let url = server.create_database("central");
         let dir = tempfile::Builder::new().prefix("lanyard-central-").tempdir()?;
@@ -214,6 +221,12 @@ impl Installation {
         let token = link.rsplit('/').next().unwrap_or_default().trim();
         Ok(token.to_owned())
     }
+}
+
+/// What every HTTP client of this process needs, whichever test makes the first.
+fn cryptography() {
+    // Only fails when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Waits until something is so.

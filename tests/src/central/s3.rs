@@ -24,6 +24,7 @@ impl S3 {
     /// # Errors
     /// It does not start.
     pub async fn start(venv: &Path) -> Result<Self> {
+        super::cryptography();
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = Command::new(venv.join("bin/moto_server"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);

@@ -45,7 +45,11 @@ async fn an_invited_person_signs_in_and_nobody_else_does() -> Result<()> {
     ensure!(place.url.path() == "/console/", "{place:?}");
     let cookie = browser.cookie(&base, "lanyard_session").context("no sign-in")?.to_owned();
     ensure!(browser.cookie(&base, "lanyard_oidc").is_none(), "the flow's cookie is left");
-    let signed_in = Admin::with(&base, Some(&cookie))?;
+    let key = place.url.fragment().and_then(|f| f.strip_prefix("/signed-in/")).context("no key")?.to_owned();
+    let signed_in = Admin::in_console(&base, &cookie, Some(&key))?;
+    for thief in [Admin::in_console(&base, &cookie, None)?, Admin::with(&base, Some(&cookie))?] {
+        ensure!(thief.get::<GetMe>(&[]).await.is_err(), "the cookie alone opens the console");
+    }
     let me = signed_in.get::<GetMe>(&[]).await?;
     ensure!(me.user_id.as_str() == ada && me.role == Role::Approver && !me.operator, "{me:?}");
     // A role that changes counts for the sign-in that is there.

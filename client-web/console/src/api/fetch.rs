@@ -15,7 +15,7 @@ use super::{Failed, address};
 /// Longest wait for an answer, in milliseconds. Proving every chain of a large tenant takes central some seconds.
 const PATIENCE: u32 = 120_000;
 
-/// Other origins cannot set it without being asked first: central takes nothing that changes anything without it.
+/// Other origins cannot set it without being asked first, nor know what it holds: central takes no cookie without it.
 const OWN: &str = "x-lanyard-console";
 
 /// Carries out a call that has no body.
@@ -64,9 +64,7 @@ where
 async fn exchange(method: Method, address: &str, body: Option<&str>) -> Result<(u16, String), JsValue> {
     let headers = Headers::new()?;
     headers.set("accept", "application/json")?;
-    if method != Method::Get {
-        headers.set(OWN, "1")?;
-    }
+    headers.set(OWN, &super::key::header())?;
     let init = RequestInit::new();
     init.set_method(method.as_str());
     init.set_cache(RequestCache::NoStore);

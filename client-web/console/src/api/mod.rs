@@ -4,6 +4,7 @@
 pub(crate) mod address;
 mod failed;
 mod fetch;
+pub(crate) mod key;
 
 pub(crate) use failed::Failed;
 pub(crate) use fetch::{call, get};

@@ -30,6 +30,7 @@ use crate::parts::{Rows, State, loaded, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
+use crate::who::Who;
 use crate::words;
 
 /// Why somebody may not answer here; none where they may. `job`: the person dispatched the job that asks.
@@ -53,15 +54,12 @@ fn obstacle(info: &ApprovalInfo, role: bool, own_job: bool) -> Option<&'static s
 }
 
 /// What became of a question, in a sentence.
-fn ending(info: &ApprovalInfo) -> String {
+fn ending(info: &ApprovalInfo, who: Who) -> String {
     let answer = info.record.answer.as_ref();
     let by = answer.map(|answer| {
         // Whose proposal it was, where it came from here.
         let here = info.proposals.iter().find(|proposal| proposal.outcome == ProposalOutcome::Accepted);
-        here.map_or_else(
-            || format!("on the host's side ({})", answer.decided_by),
-            |proposal| proposal.by_name.clone(),
-        )
+        here.map_or_else(|| who.is(&answer.decided_by), |proposal| proposal.by_name.clone())
     });
     let mut said = match (info.record.state, by) {
         (ApprovalState::Pending, _) => "It waits.".to_owned(),
@@ -97,6 +95,7 @@ fn host_name(hosts: &[AgentInfo], info: &ApprovalInfo) -> String {
 #[component]
 pub(crate) fn Approvals() -> impl IntoView {
     let central = Central::take();
+    Who::provide();
     let hosts = hosts_by_id();
     let waiting = central.waiting.get_untracked();
     let waits = waiting.map(|poll| {
@@ -160,7 +159,7 @@ fn Answered(hosts: Signal<Vec<AgentInfo>>) -> impl IntoView {
 fn answered_row(info: &ApprovalInfo, hosts: &[AgentInfo]) -> impl IntoView + use<> {
     let request = &info.record.request;
     let title = visible::line(&request.action_summary, Marks::Written).into_owned();
-    let detail = format!("{} · {}", host_name(hosts, info), ending(info));
+    let detail = format!("{} · {}", host_name(hosts, info), ending(info, Who::take()));
     let href = Route::Approval(request.approval_id.clone()).href();
     let at = info.settled_at.unwrap_or(info.received_at);
     let state = words::approval(info.record.state);
@@ -175,6 +174,7 @@ fn answered_row(info: &ApprovalInfo, hosts: &[AgentInfo]) -> impl IntoView + use
 /// One question.
 #[component]
 pub(crate) fn Approval(id: ApprovalId) -> impl IntoView {
+    Who::provide();
     let hosts = hosts_by_id();
     let info = Poll::start(move || {
         let id = id.clone();
@@ -363,6 +363,7 @@ fn Proposals(info: Memo<Option<ApprovalInfo>>) -> impl IntoView {
 fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callback<()>) -> impl IntoView {
     let central = Central::take();
     let clock = Clock::take();
+    let who = Who::take();
     let busy = RwSignal::new(false);
     let reason = RwSignal::new(String::new());
     let state = Memo::new(move |_| info.with(|info| info.as_ref().map(|info| info.record.state)));
@@ -434,7 +435,7 @@ fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callba
     move || match state.get() {
         Some(ApprovalState::Pending) => view! { <div class="ask-answer-here">{waits}</div> }.into_any(),
         Some(_) => {
-            let said = info.get().map(|info| sentence(&ending(&info))).unwrap_or_default();
+            let said = info.get().map(|info| sentence(&ending(&info, who))).unwrap_or_default();
             view! { <p class="ask-over" role="status">{said}</p> }.into_any()
         }
         None => ().into_any(),

@@ -24,6 +24,7 @@ use crate::parts::{Reasoned, Rows, State, loaded, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
+use crate::who::Who;
 use crate::words;
 
 /// Sessions and jobs shown on a host's page; the rest is in their own lists.
@@ -154,6 +155,7 @@ pub(crate) fn Host(id: AgentId) -> impl IntoView {
             host.now.with(|now| now.as_ref().map(|host| host.state)).map(|state| pill(words::agent(state)))
         }
     };
+    Who::provide();
     let epoch = epoch();
     let about = move || host.now.get().map(|agent| view! { <About agent epoch=epoch.get()/> });
     view! {
@@ -170,6 +172,7 @@ pub(crate) fn Host(id: AgentId) -> impl IntoView {
 #[component]
 fn About(agent: AgentInfo, epoch: Option<u64>) -> impl IntoView {
     let clock = Clock::take();
+    let silent = agent.heartbeat.is_none();
     let copied = agent.clone_suspected.then(|| {
         view! {
             <Problem
@@ -199,25 +202,26 @@ fn About(agent: AgentInfo, epoch: Option<u64>) -> impl IntoView {
             "Central's time counts for certificates and policies; nothing breaks. Records carry both times.";
         view! { <Problem waits=true title=lanyard_web_state::words::sentence(&said) meaning=meaning/> }
     });
-    let rows = facts(&agent, clock);
+    let who = Who::take();
+    let rows = Signal::derive(move || facts(&agent, who, clock));
     view! {
         {gone}
         {copied}
         {behind}
         {skew}
         <Section title="The machine"><Card><KeyValue rows/></Card></Section>
-        {agent.heartbeat.is_none().then(|| view! { <p class="soft">"It has enrolled and not sent a heartbeat yet. The first comes within a minute of its start."</p> })}
+        {silent.then(|| view! { <p class="soft">"It has enrolled and not sent a heartbeat yet. The first comes within a minute of its start."</p> })}
     }
 }
 
-fn facts(agent: &AgentInfo, clock: Clock) -> Vec<(String, String)> {
+fn facts(agent: &AgentInfo, who: Who, clock: Clock) -> Vec<(String, String)> {
     let zone = clock.zone();
     let machine = &agent.machine;
     let mut rows: Vec<(&str, String)> = vec![
         ("System", format!("{} {}, {}", machine.os_family, machine.os_version, machine.architecture)),
         ("Host version", machine.host_version.clone()),
         ("Class", agent.class.clone()),
-        ("Of", agent.user_id.to_string()),
+        ("Of", who.person(&agent.user_id)),
     ];
     if let Some(seen) = agent.last_seen_at {
         rows.push(("Last heard of", exact(seen, zone)));

@@ -66,8 +66,9 @@ fn sign_in(
         let answer = api::call::<LoginByLink>(&[], &Nothing {}, &LinkLogin { token }).await;
         let _ = busy.try_set(false);
         match answer {
-            // The bearer in the answer is for programs; here the cookie counts, which scripts do not see.
-            Ok(_) => {
+            // With the cookie, which scripts do not see.
+            Ok(signed_in) => {
+                api::key::keep(signed_in.console_key.as_deref().unwrap_or_default());
                 central.who.set(Who::Asking);
                 central.identify();
                 routes.replace(&Route::Overview);

@@ -6,6 +6,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod answerable;
+mod bounds;
+mod chores;
 mod propose;
 mod read;
 mod record;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use lanyard_governance_api::endpoint as e;
 use lanyard_governance_foundation::{Foundation, Routes};
 
+pub use chores::{chores, sweep};
 pub use tables::MIGRATIONS;
 
 /// What the handlers share.

@@ -204,10 +204,15 @@ pub(crate) async fn outcome(state: State, ask: Ask<ReportOutcome>) -> Result<Not
     }
     let sql =
         "UPDATE approval_proposals SET outcome = $3, refusal = $4 WHERE tenant_id = $1 AND proposal_id = $2";
-    let refusal = ask.body.refusal.as_deref();
+    // The host's words; too many of them must not keep the outcome from being known.
+    let mut body = ask.body.clone();
+    if let Some(refusal) = &mut body.refusal {
+        lanyard_governance_foundation::trail::truncate(refusal, MAX_TEXT_BYTES);
+    }
+    let refusal = body.refusal.as_deref();
     tx.run(Statement::new(sql).bind_id(proposal).bind(told).bind(refusal)).await?;
     let now = state.foundation.clock.now();
-    record::add(&mut tx, &id, &format!("outcome:{proposal}"), now, &ask.caller, &ask.body).await?;
+    record::add(&mut tx, &id, &format!("outcome:{proposal}"), now, &ask.caller, &body).await?;
     let entry = trail_record("approval_proposal_settled", &info.record)
         .about_agent(&info.agent_id)
         .with("proposalId", proposal.as_str())

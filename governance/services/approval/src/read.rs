@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use lanyard_governance_api::approval::{ApprovalInfo, Proposal, ProposalOutcome};
 use lanyard_governance_api::endpoint::{GetApproval, ListCentralApprovals};
 use lanyard_governance_api::id::AgentId;
+use lanyard_governance_api::limits::DEFAULT_PAGE;
 use lanyard_governance_api::page::Page;
 use lanyard_governance_foundation::{Ask, Caller, Fault, Row, Statement, Tx};
 use lanyard_protocol::Timestamp;
@@ -15,6 +16,12 @@ use lanyard_protocol::policy::Approver;
 use crate::State;
 use crate::record::{self, state_name};
 use lanyard_governance_foundation::page::Cut;
+
+/// Bytes of records in one page, whatever the rows wanted. One record may be all of it.
+const MAX_PAGE_BYTES: usize = 1 << 20;
+
+/// Rows read at once, so that a page of long records is not read whole before it is cut.
+const CHUNK: usize = 10;
 
 const SELECT: &str = "SELECT approval_id, agent_id, job_id, record, received_at, settled_at FROM approvals WHERE tenant_id = $1";
 
@@ -135,18 +142,59 @@ pub(crate) async fn get(state: State, ask: Ask<GetApproval>) -> Result<ApprovalI
     Ok(info)
 }
 
+/// Rows of a page, at most about [`MAX_PAGE_BYTES`] of records.
+async fn bounded(
+    tx: &mut Tx,
+    statement: &Statement,
+    limit: Option<u32>,
+    mut next_token: Option<String>,
+) -> Result<Page<ApprovalInfo>, Fault> {
+    // Refuses what is out of bounds.
+    Cut::of(limit, next_token.as_deref())?;
+    let wanted = limit.unwrap_or(DEFAULT_PAGE) as usize;
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    loop {
+        let most = CHUNK.min(wanted - items.len());
+        let cut = of_rows(most, next_token.as_deref())?;
+        let rows = tx.all(cut.apply(statement.clone(), "AND", "received_at", "approval_id")?).await?;
+        let mut fitting = 0;
+        for row in rows.iter().take(most) {
+            let more = row.text("record")?.len();
+            if items.len() + fitting > 0 && bytes + more > MAX_PAGE_BYTES {
+                break;
+            }
+            bytes += more;
+            fitting += 1;
+        }
+        if fitting == 0 {
+            // Nothing is left, or the next one is for the next page.
+            return Ok(Page { items, next_token: next_token.filter(|_| !rows.is_empty()) });
+        }
+        let full = fitting < rows.len().min(most);
+        let key = |row: &Row| Ok((row.time("received_at")?, row.text("approval_id")?));
+        let page = of_rows(fitting, next_token.as_deref())?.page(rows, key, info)?;
+        items.extend(page.items);
+        next_token = page.next_token;
+        if full || next_token.is_none() || items.len() >= wanted {
+            return Ok(Page { items, next_token });
+        }
+    }
+}
+
+fn of_rows(rows: usize, next_token: Option<&str>) -> Result<Cut, Fault> {
+    Cut::of(Some(u32::try_from(rows).unwrap_or(u32::MAX)), next_token)
+}
+
 /// `GET /approvals`
 pub(crate) async fn list(state: State, ask: Ask<ListCentralApprovals>) -> Result<Page<ApprovalInfo>, Fault> {
     let query = &ask.query;
-    let cut = Cut::of(query.limit, query.next_token.as_deref())?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let statement = Statement::new(SELECT)
         .and_if("session_id =", query.session_id.as_ref().map(|id| id.as_str()))
         .and_if("agent_id =", query.agent_id.as_ref().map(AgentId::as_str))
         .and_if("agent_id =", own(&ask.caller).map(AgentId::as_str))
         .and_if("state =", query.state.map(state_name));
-    let rows = tx.all(cut.apply(statement, "AND", "received_at", "approval_id")?).await?;
-    let mut page = cut.page(rows, |row| Ok((row.time("received_at")?, row.text("approval_id")?)), info)?;
+    let mut page = bounded(&mut tx, &statement, query.limit, query.next_token.clone()).await?;
     add_proposals(&mut tx, &mut page.items).await?;
     drop(tx);
     answerable(&state, &ask.caller, &mut page.items).await?;

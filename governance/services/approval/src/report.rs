@@ -6,16 +6,20 @@ use lanyard_governance_api::endpoint::ReportApproval;
 use lanyard_governance_foundation::caller::Agent;
 use lanyard_governance_foundation::trail;
 use lanyard_governance_foundation::{Ask, Caller, Fault, Row, Statement, Tx, fresh_id};
-use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::{ApprovalRecord, ApprovalState, Decision};
 use lanyard_protocol::envelope::Severity;
 use lanyard_protocol::id::EventId;
+use lanyard_protocol::{ErrorCode, Timestamp};
 
 use crate::State;
+use crate::bounds;
 use crate::record::{self, state_name, trail_record};
 
 /// Contradictions kept of one approval. A host that goes on is refused all the same.
 const MAX_CONFLICTS: u64 = 20;
+
+/// Questions of one session from one host; so many in a session of a day are a defect or an attack.
+const MAX_PER_SESSION: u64 = 10_000;
 
 /// What a report is against what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,7 @@ fn check(record: &ApprovalRecord) -> Result<(), Fault> {
 pub(crate) async fn report(state: State, ask: Ask<ReportApproval>) -> Result<ApprovalStored, Fault> {
     let agent = ask.caller.agent()?;
     check(&ask.body.record)?;
+    bounds::check(&ask.body.record)?;
     let now = state.foundation.clock.now();
     let mut tx = state.foundation.database.write(&ask.caller).await?;
     let told = Told { state: &state, caller: &ask.caller, agent, report: &ask.body, now };
@@ -92,6 +97,7 @@ impl Told<'_> {
 
     async fn take(&self, tx: &mut Tx) -> Result<(Timestamp, Option<Fault>), Fault> {
         if self.insert(tx).await? {
+            self.room(tx).await?;
             self.fact(tx).await?;
             return Ok((self.now, None));
         }
@@ -139,6 +145,22 @@ impl Told<'_> {
             .bind(self.now)
             .bind(self.settled_at());
         Ok(tx.run(statement).await? == 1)
+    }
+
+    /// Refuses one more than a session may have; what was written is rolled back then. Counted per host, so that no
+    /// host takes the room of another's session. Some that arrive at the same instant may slip through.
+    async fn room(&self, tx: &mut Tx) -> Result<(), Fault> {
+        let session = &self.record().request.session_id;
+        let sql =
+            "SELECT COUNT(*) AS n FROM approvals WHERE tenant_id = $1 AND session_id = $2 AND agent_id = $3";
+        let row = tx.one(Statement::new(sql).bind_id(session).bind_id(&self.agent.agent)).await?;
+        if row.map(|row| row.count("n")).transpose()?.unwrap_or(0) <= MAX_PER_SESSION {
+            return Ok(());
+        }
+        let text = format!(
+            "the session {session} has {MAX_PER_SESSION} approvals, and no more are kept of one session"
+        );
+        Err(Fault::new(ErrorCode::PayloadTooLarge, text))
     }
 
     async fn settle(&self, tx: &mut Tx) -> Result<(), Fault> {

@@ -1,12 +1,24 @@
 //! Tables of the Approval Service.
 //!
-//! `approval_facts` is the record: what was told, in the words it was told in, never changed and never removed.
+//! `approval_facts` is the record: what was told, in the words it was told in, never changed, and removed as a whole only
+//! when its question was settled longer ago than audit records are kept by default.
 //! `approvals` and `approval_proposals` are what follows from it, for reading.
 
 use lanyard_governance_foundation::Migration;
 
 /// Tables.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[TABLES, BOUNDS];
+
+/// What is counted and swept, found without reading records.
+const BOUNDS: Migration = Migration {
+    service: "approval",
+    number: 2,
+    sql: "CREATE INDEX approvals_told ON approvals (tenant_id, session_id, agent_id);
+CREATE INDEX approvals_settled ON approvals (settled_at);
+",
+};
+
+const TABLES: Migration = Migration {
     service: "approval",
     number: 1,
     sql: "CREATE TABLE approvals (
@@ -51,4 +63,4 @@ CREATE TABLE approval_facts (
     PRIMARY KEY (tenant_id, approval_id, fact));
 {{isolate approval_facts}}
 ",
-}];
+};

@@ -39,6 +39,13 @@ pub(crate) fn cut(text: &str) -> &str {
     }
 }
 
+/// A text for people from somebody who cannot be refused: cut, and control characters but line ends and tabs replaced.
+/// PostgreSQL takes no NUL, and terminals take the others for orders.
+pub(crate) fn clean(text: &str) -> String {
+    let seen = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c };
+    cut(text).chars().map(seen).collect()
+}
+
 /// What a host says of its machine.
 pub(crate) fn machine(machine: &MachineInfo) -> Result<(), Fault> {
     text("machine.name", &machine.name, MAX_NAME)?;
@@ -78,6 +85,9 @@ mod tests {
         assert_eq!(cut(&long).len(), MAX_TEXT_BYTES);
         assert_eq!(cut(&format!("a{long}")).len(), MAX_TEXT_BYTES - 1);
         assert_eq!((cut("short"), cut("")), ("short", ""));
+        assert_eq!(clean("a\0b\u{1b}[1m\n\tc\u{9f}"), "a b [1m\n\tc ");
+        // Of two bytes each before, of one after: never longer.
+        assert_eq!(clean(&"\u{9f}".repeat(MAX_TEXT_BYTES)).len(), MAX_TEXT_BYTES / 2);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 //!
 //! When ten thousand hosts acknowledge at once, a transaction for each would cost a commit each; like this it is a few
 //! dozen. Nobody waits when nothing runs: a single caller is a batch of one.
+//!
+//! A batch holds questions of several tenants. When it fails because of what was asked, each question is run alone, so
+//! that only whoever asked it hears of it.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lanyard_governance_foundation::Fault;
+use lanyard_protocol::ErrorCode;
 use tokio::sync::oneshot;
 
 /// A caller's own question and where its answer goes.
@@ -75,18 +79,28 @@ impl<I: Clone, O> Gather<I, O> {
                 return Some(answer);
             }
             let (questions, senders) = self.take(most);
-            let count = questions.len();
-            let answers = match run(questions).await {
-                Ok(answers) if answers.len() == count => answers.into_iter().map(Ok).collect::<Vec<_>>(),
+            match whole(questions.clone(), run).await {
                 Ok(answers) => {
-                    let fault = Fault::internal("a batch was not answered whole", &answers.len());
-                    senders.iter().map(|_| Err(fault.clone())).collect()
+                    for (sender, answer) in senders.into_iter().zip(answers) {
+                        // Whoever asked may have gone.
+                        let _ = sender.send(Ok(answer));
+                    }
                 }
-                Err(fault) => senders.iter().map(|_| Err(fault.clone())).collect(),
-            };
-            for (sender, answer) in senders.into_iter().zip(answers) {
-                // Whoever asked may have gone.
-                let _ = sender.send(answer);
+                Err(fault) if senders.len() <= 1 || nobodys(&fault) => {
+                    for sender in senders {
+                        let _ = sender.send(Err(fault.clone()));
+                    }
+                }
+                Err(fault) => {
+                    tracing::debug!(%fault, count = senders.len(), "a batch failed; its questions are run alone");
+                    for (sender, question) in senders.into_iter().zip(questions) {
+                        let answer = whole(vec![question], run).await;
+                        let answer = answer.and_then(|mut answers| {
+                            answers.pop().ok_or_else(|| Fault::internal("a question got no answer", &0))
+                        });
+                        let _ = sender.send(answer);
+                    }
+                }
             }
             drop(turn);
         }
@@ -104,6 +118,25 @@ impl<I: Clone, O> Gather<I, O> {
         let present = waiting.drain(..count).filter(|asked| !asked.answer.is_closed());
         present.map(|asked| (asked.question, asked.answer)).unzip()
     }
+}
+
+/// Runs a batch; every question has its answer.
+async fn whole<I, O, R, F>(questions: Vec<I>, run: &R) -> Result<Vec<O>, Fault>
+where
+    R: Fn(Vec<I>) -> F,
+    F: Future<Output = Result<Vec<O>, Fault>>,
+{
+    let count = questions.len();
+    let answers = run(questions).await?;
+    if answers.len() != count {
+        return Err(Fault::internal("a batch was not answered whole", &answers.len()));
+    }
+    Ok(answers)
+}
+
+/// Whether nobody who asked is to blame: what is needed cannot be reached, and would not be for one question either.
+fn nobodys(fault: &Fault) -> bool {
+    fault.wire.code == ErrorCode::CentralUnavailable
 }
 
 #[cfg(test)]
@@ -152,6 +185,47 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(5)).await;
         leaving.abort();
         assert_eq!(staying.await.unwrap().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_bad_question_fails_for_whoever_asked_it_alone() {
+        let gather = Gather::<u8, u8>::default();
+        let batches = AtomicUsize::new(0);
+        let run = |questions: Vec<u8>| {
+            batches.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                match questions.contains(&3) {
+                    true => Err(Fault::invalid("three")),
+                    false => Ok(questions),
+                }
+            }
+        };
+        let answers = futures_util::future::join_all((0..6).map(|n| gather.ask(n, 10, run))).await;
+        for (n, answer) in (0..6).zip(answers) {
+            match n {
+                3 => assert_eq!(answer.unwrap_err(), Fault::invalid("three")),
+                _ => assert_eq!(answer.unwrap(), n),
+            }
+        }
+        // The first alone, the others together, and those five each alone.
+        assert_eq!(batches.load(Ordering::Relaxed), 7);
+    }
+
+    #[tokio::test]
+    async fn when_the_database_is_away_it_is_asked_once() {
+        let gather = Gather::<u8, u8>::default();
+        let batches = AtomicUsize::new(0);
+        let run = |_| {
+            batches.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Err(Fault::unavailable("away"))
+            }
+        };
+        let answers = futures_util::future::join_all((0..6).map(|n| gather.ask(n, 10, run))).await;
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!(batches.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

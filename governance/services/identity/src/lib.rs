@@ -70,6 +70,18 @@ pub struct Settings {
     pub public_url: String,
     /// The provider, if there is one.
     pub oidc: Option<Oidc>,
+    /// The installation's key, from which the console's keys are made.
+    pub key: InstallationKey,
+}
+
+/// A key of the installation. Never shown.
+#[derive(Clone, Copy)]
+pub struct InstallationKey(pub [u8; 32]);
+
+impl std::fmt::Debug for InstallationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InstallationKey(..)")
+    }
 }
 
 /// What the handlers hold.

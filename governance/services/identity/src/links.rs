@@ -77,23 +77,36 @@ pub(crate) async fn login(state: State, ask: Ask<ep::LoginByLink>) -> Result<(He
         ));
     };
     let (tenant, user) = (row.id("tenant_id")?, row.id("user_id")?);
-    let signed_in = sign_in(&mut tx, &state, &tenant, &user, "link").await?;
+    let into = if ask.headers.contains_key(CONSOLE) { Into::Console } else { Into::Script };
+    let signed_in = sign_in(&mut tx, &state, (&tenant, &user), "link", into).await?;
     tx.commit().await?;
     Ok(signed_in)
 }
 
-/// Makes a sign-in of somebody who has proved to be `user`. `tx` reaches across tenants.
+/// Header that the console sends.
+const CONSOLE: &str = "x-lanyard-console";
+
+/// What a sign-in is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Into {
+    /// A browser: cookie and key.
+    Console,
+    /// Anything else: a bearer.
+    Script,
+}
+
+/// Makes a sign-in of somebody who has proved to be this person of this tenant. `tx` reaches across tenants.
 pub(crate) async fn sign_in(
     tx: &mut Tx,
     state: &State,
-    tenant: &TenantId,
-    user: &UserId,
+    (tenant, user): (&TenantId, &UserId),
     way: &str,
+    into: Into,
 ) -> Result<(HeaderMap, SignedIn), Fault> {
     let foundation = &state.foundation;
     let now = foundation.clock.now();
     let sql = "SELECT u.name, u.operator, m.role FROM memberships m JOIN users u ON u.user_id = m.user_id \
-               WHERE m.tenant_id = $1 AND m.user_id = $2";
+               WHERE m.tenant_id = $1 AND m.user_id = $2 {lock}";
     let row = tx.one(Statement::new(sql).bind_id(tenant).bind_id(user)).await?;
     let Some(row) = row else {
         return Err(Fault::unknown_caller("you were removed from this tenant; ask its administrator"));
@@ -108,17 +121,20 @@ pub(crate) async fn sign_in(
     };
     let token = credentials::fresh_secret("lps")?;
     let expires_at = now.plus_millis(i64::from(SIGN_IN_SECONDS) * 1_000);
-    credentials::add(tx, credentials::hash(token.as_bytes()), &holder, now, expires_at).await?;
+    let hash = match into {
+        Into::Console => credentials::cookie_hash(&token),
+        Into::Script => credentials::hash(token.as_bytes()),
+    };
+    credentials::add(tx, hash, &holder, now, expires_at).await?;
     let sql = "UPDATE memberships SET last_seen_at = $3 WHERE tenant_id = $1 AND user_id = $2";
     tx.run(Statement::new(sql).bind_id(tenant).bind_id(user).bind(now)).await?;
     let record = about("person_signed_in").with("userId", user.as_str()).with("way", way);
     trail::record(tx, tenant, &*foundation.clock, record).await?;
-    let headers = cookie::set(
-        cookie::SESSION,
-        &token,
-        SIGN_IN_SECONDS.into(),
-        SameSite::Strict,
-        &state.settings.public_url,
-    )?;
-    Ok((headers, SignedIn { token, expires_at }))
+    if into == Into::Script {
+        return Ok((HeaderMap::new(), SignedIn { token: Some(token), console_key: None, expires_at }));
+    }
+    let url = &state.settings.public_url;
+    let headers = cookie::set(cookie::SESSION, &token, SIGN_IN_SECONDS.into(), SameSite::Strict, url)?;
+    let key = credentials::console_key(&state.settings.key.0, &token);
+    Ok((headers, SignedIn { token: None, console_key: Some(key), expires_at }))
 }

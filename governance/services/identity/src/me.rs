@@ -45,7 +45,7 @@ pub(crate) async fn choose_tenant(state: State, ask: Ask<ep::ChooseTenant>) -> R
     let person = ask.caller.person()?;
     let chosen = ask.body.tenant_id;
     let mut tx = state.foundation.database.across_write().await?;
-    let sql = "SELECT role FROM memberships WHERE tenant_id = $1 AND user_id = $2";
+    let sql = "SELECT role FROM memberships WHERE tenant_id = $1 AND user_id = $2 {lock}";
     let row = tx.one(Statement::new(sql).bind_id(&chosen).bind_id(&person.user)).await?;
     let row = row.ok_or_else(|| Fault::not_found("tenant", &chosen))?;
     let sql = "UPDATE credentials SET tenant_id = $2, role = $3 WHERE hash = $1";

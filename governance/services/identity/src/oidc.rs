@@ -3,171 +3,41 @@
 //! Nobody becomes somebody by a provider's word alone: a person is recognised by issuer and subject, and at the first
 //! time by a verified address that an administrator has invited.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+mod provider;
+#[cfg(test)]
+mod tests;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::id::{TenantId, UserId};
+use lanyard_governance_foundation::database::DatabaseError;
 use lanyard_governance_foundation::{Fault, RawAsk, Statement, Tx, credentials};
-use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata, CoreUserInfoClaims};
+use lanyard_protocol::Timestamp;
+use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreUserInfoClaims};
 use openidconnect::{
-    AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndUserEmail, HttpRequest,
-    HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, Scope, TokenResponse as _,
+    AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndUserEmail, Nonce,
+    OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, Scope, TokenResponse as _,
 };
+
+pub use provider::{Oidc, OidcError, OidcSettings};
 
 use crate::State;
 use crate::cookie::{self, SameSite};
-use crate::links::sign_in;
+use crate::links::{Into, sign_in};
 use crate::people::LINK_ISSUER;
 
 /// How long somebody may take at the provider, in seconds.
 const FLOW_SECONDS: u32 = 600;
 
-/// Sign-ins under way at once, in the whole installation.
+/// Sign-ins under way at once, in the whole installation. Anybody may begin one, so a full table makes room instead of
+/// turning people away.
 const MAX_FLOWS: u64 = 10_000;
 
-/// Longest answer of a provider, in bytes.
-const MAX_ANSWER: usize = 1 << 20;
-
-/// A provider, as configured.
-#[derive(Clone)]
-pub struct OidcSettings {
-    /// Issuer URL; its discovery document is fetched from below it.
-    pub issuer: String,
-    /// Our id there.
-    pub client_id: String,
-    /// Our secret there.
-    pub client_secret: Option<String>,
-    /// Where browsers reach us, without a path.
-    pub public_url: String,
-}
-
-impl std::fmt::Debug for OidcSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OidcSettings").field("issuer", &self.issuer).finish_non_exhaustive()
-    }
-}
-
-/// Why a provider cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OidcError {
-    /// Its address is not one.
-    #[error("the OIDC issuer {0:?} is not an https URL (http is taken on loopback only)")]
-    Issuer(String),
-    /// No HTTP client.
-    #[error("requests to the provider cannot be made: {0}")]
-    Client(#[from] reqwest::Error),
-}
-
-/// A provider; what it says of itself is fetched at the first sign-in, so that central starts without it.
-#[derive(Clone)]
-pub struct Oidc {
-    settings: Arc<OidcSettings>,
-    http: Http,
-    metadata: Arc<OnceLock<CoreProviderMetadata>>,
-}
-
-impl std::fmt::Debug for Oidc {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.settings.fmt(f)
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum HttpError {
-    #[error(transparent)]
-    Request(#[from] reqwest::Error),
-    #[error("the provider's answer is longer than {MAX_ANSWER} bytes")]
-    TooLong,
-    #[error(transparent)]
-    Build(#[from] http::Error),
-}
-
-/// Requests to the provider: no redirects, bounded answers.
-#[derive(Debug, Clone)]
-struct Http(reqwest::Client);
-
-impl<'c> AsyncHttpClient<'c> for Http {
-    type Error = HttpError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + Sync + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(send(self.0.clone(), request))
-    }
-}
-
-async fn send(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-    let (parts, body) = request.into_parts();
-    let sent = client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
-    let mut answer = sent.send().await?;
-    let mut built = http::Response::builder().status(answer.status());
-    if let Some(headers) = built.headers_mut() {
-        headers.clone_from(answer.headers());
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        if bytes.len() + chunk.len() > MAX_ANSWER {
-            return Err(HttpError::TooLong);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(built.body(bytes)?)
-}
-
-impl Oidc {
-    /// Checks the settings; talks to nobody.
-    pub fn new(settings: OidcSettings) -> Result<Self, OidcError> {
-        let loopback = |host: &str| {
-            host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-        };
-        let allowed = url::Url::parse(&settings.issuer).is_ok_and(|url| {
-            let host = url.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned();
-            url.scheme() == "https" || (url.scheme() == "http" && loopback(&host))
-        });
-        if !allowed {
-            return Err(OidcError::Issuer(settings.issuer));
-        }
-        let http = reqwest::Client::builder()
-            // A provider that redirects would have us call whom it names.
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(15))
-            .build()?;
-        Ok(Self { settings: Arc::new(settings), http: Http(http), metadata: Arc::default() })
-    }
-
-    pub(crate) fn issuer(&self) -> &str {
-        &self.settings.issuer
-    }
-
-    /// What the provider says of itself; asked once, and again until it has answered.
-    async fn metadata(&self) -> Result<CoreProviderMetadata, Fault> {
-        if let Some(known) = self.metadata.get() {
-            return Ok(known.clone());
-        }
-        let issuer = IssuerUrl::new(self.settings.issuer.clone())
-            .map_err(|e| Fault::internal("the provider's address", &e))?;
-        let fetched = CoreProviderMetadata::discover_async(issuer, &self.http).await.map_err(|error| {
-            tracing::warn!(%error, issuer = %self.settings.issuer, "the identity provider cannot be asked");
-            Fault::unavailable("the identity provider does not answer; try again in a minute")
-        })?;
-        Ok(self.metadata.get_or_init(|| fetched).clone())
-    }
-
-    fn redirect(&self) -> Result<RedirectUrl, Fault> {
-        RedirectUrl::new(format!("{}/login/oidc/callback", self.settings.public_url))
-            .map_err(|e| Fault::internal("our own address", &e))
-    }
-}
-
 macro_rules! client {
-    ($oidc:expr) => {
+    ($oidc:expr, $metadata:expr) => {
         CoreClient::from_provider_metadata(
-            $oidc.metadata().await?,
+            $metadata,
             ClientId::new($oidc.settings.client_id.clone()),
             $oidc.settings.client_secret.clone().map(ClientSecret::new),
         )
@@ -182,7 +52,8 @@ fn provider(state: &State) -> Result<Oidc, Fault> {
 /// Sends a browser to the provider.
 pub(crate) async fn start(state: State, _ask: RawAsk<ep::StartOidc>) -> Result<Response, Fault> {
     let oidc = provider(&state)?;
-    let client = client!(oidc);
+    let now = state.foundation.clock.now();
+    let client = client!(oidc, oidc.metadata(now).await?);
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let flow = client
         .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
@@ -190,12 +61,10 @@ pub(crate) async fn start(state: State, _ask: RawAsk<ep::StartOidc>) -> Result<R
         .add_scope(Scope::new("profile".to_owned()))
         .set_pkce_challenge(challenge);
     let (url, csrf, nonce) = flow.url();
+    // The provider may have taken its time to say what it is.
     let now = state.foundation.clock.now();
     let mut tx = state.foundation.database.across_write().await?;
-    let counted = tx.one(Statement::new("SELECT COUNT(*) AS n FROM oidc_flows")).await?;
-    if counted.map(|row| row.count("n")).transpose()?.unwrap_or(0) >= MAX_FLOWS {
-        return Err(Fault::slow_down("too many sign-ins are under way; try again in a minute", 60));
-    }
+    make_room(&mut tx, now, MAX_FLOWS).await?;
     let sql = "INSERT INTO oidc_flows (state, nonce, verifier, expires_at) VALUES ($1, $2, $3, $4)";
     let hash = credentials::hash(csrf.secret().as_bytes());
     let statement = Statement::new(sql).bind(hash.as_slice()).bind(nonce.secret().as_str());
@@ -205,6 +74,25 @@ pub(crate) async fn start(state: State, _ask: RawAsk<ep::StartOidc>) -> Result<R
     let url_of_us = &state.settings.public_url;
     let headers = cookie::set(cookie::FLOW, csrf.secret(), FLOW_SECONDS.into(), SameSite::Lax, url_of_us)?;
     redirect(url.as_str(), headers)
+}
+
+/// Makes room for one more begun sign-in among `most`: what ran out goes first, then the oldest tenth.
+async fn make_room(tx: &mut Tx, now: Timestamp, most: u64) -> Result<(), DatabaseError> {
+    let counted = tx.one(Statement::new("SELECT COUNT(*) AS n FROM oidc_flows")).await?;
+    let counted = counted.map(|row| row.count("n")).transpose()?.unwrap_or(0);
+    if counted < most {
+        return Ok(());
+    }
+    let gone = tx.run(Statement::new("DELETE FROM oidc_flows WHERE expires_at <= $1").bind(now)).await?;
+    if counted.saturating_sub(gone) < most {
+        return Ok(());
+    }
+    // In one order, so that two who make room wait for each other and do not lock each other out.
+    let sql = "DELETE FROM oidc_flows WHERE state IN \
+               (SELECT state FROM oidc_flows ORDER BY expires_at, state LIMIT $1 {lock})";
+    let gone = tx.run(Statement::new(sql).bind_u64((most / 10).max(1))).await?;
+    tracing::warn!(gone, most, "too many sign-ins were begun and not ended; the oldest were dropped");
+    Ok(())
 }
 
 fn redirect(to: &str, mut headers: HeaderMap) -> Result<Response, Fault> {
@@ -238,7 +126,8 @@ pub(crate) async fn finish(state: State, ask: RawAsk<ep::FinishOidc>) -> Result<
     }
     let (nonce, verifier) = take_flow(&state, returned).await?.ok_or_else(again)?;
     let code = ask.query.code.ok_or_else(again)?;
-    let client = client!(oidc);
+    let now = state.foundation.clock.now();
+    let client = client!(oidc, oidc.metadata(now).await?);
     let refused = |error: &dyn std::fmt::Display| {
         tracing::warn!(%error, "the identity provider's answer was refused");
         Fault::unknown_caller("the identity provider's answer could not be verified; begin again")
@@ -247,7 +136,15 @@ pub(crate) async fn finish(state: State, ask: RawAsk<ep::FinishOidc>) -> Result<
     let tokens =
         exchange.set_pkce_verifier(verifier).request_async(&oidc.http).await.map_err(|e| refused(&e))?;
     let id_token = tokens.id_token().ok_or_else(|| refused(&"no ID token"))?;
-    let claims = id_token.claims(&client.id_token_verifier(), &nonce).map_err(|e| refused(&e))?;
+    let claims = match id_token.claims(&client.id_token_verifier(), &nonce) {
+        // Signed with a key that is not known here: the provider may have changed its keys.
+        Err(ClaimsVerificationError::SignatureVerification(_)) => {
+            let client = client!(oidc, oidc.renewed(now).await?);
+            id_token.claims(&client.id_token_verifier(), &nonce)
+        }
+        known => known,
+    };
+    let claims = claims.map_err(|e| refused(&e))?;
     let mut who = Who {
         issuer: claims.issuer().to_string(),
         subject: claims.subject().to_string(),
@@ -260,9 +157,10 @@ pub(crate) async fn finish(state: State, ask: RawAsk<ep::FinishOidc>) -> Result<
         let info: CoreUserInfoClaims = asked.request_async(&oidc.http).await.map_err(|e| refused(&e))?;
         who.email = verified(info.email(), info.email_verified());
     }
-    let headers = let_in(&state, &who).await?;
+    let (headers, key) = let_in(&state, &who).await?;
     let ended = cookie::set(cookie::FLOW, "", 0, SameSite::Lax, &state.settings.public_url)?;
-    let mut response = redirect("/console/", headers)?;
+    // Behind the `#`, so that it is in no request and no log; the page takes it out of the address at once.
+    let mut response = redirect(&format!("/console/#/signed-in/{key}"), headers)?;
     for value in ended.get_all(header::SET_COOKIE) {
         response.headers_mut().append(header::SET_COOKIE, value.clone());
     }
@@ -293,19 +191,28 @@ fn verified(email: Option<&EndUserEmail>, is: Option<bool>) -> Option<String> {
     email.filter(|_| is == Some(true)).map(|email| email.as_str().to_lowercase())
 }
 
-async fn let_in(state: &State, who: &Who) -> Result<HeaderMap, Fault> {
+/// The headers of the answer, and the console's key.
+async fn let_in(state: &State, who: &Who) -> Result<(HeaderMap, String), Fault> {
     let mut tx = state.foundation.database.across_write().await?;
     let Some(user) = recognised(&mut tx, who).await? else {
         let who = who.email.as_deref().unwrap_or("this account has no verified address, and it");
         return Err(Fault::forbidden(format!("{who} is not invited here; ask an administrator")));
     };
-    let sql = "SELECT tenant_id FROM memberships WHERE user_id = $1 ORDER BY tenant_id LIMIT 1";
-    let row = tx.one(Statement::new(sql).bind_id(&user)).await?;
-    let row = row.ok_or_else(|| Fault::forbidden("you are in no tenant any more; ask an administrator"))?;
-    let tenant: TenantId = row.id("tenant_id")?;
-    let (headers, _) = sign_in(&mut tx, state, &tenant, &user, "oidc").await?;
+    let tenant = tenant_of(&mut tx, &user).await?;
+    let tenant =
+        tenant.ok_or_else(|| Fault::forbidden("you are in no tenant any more; ask an administrator"))?;
+    let (headers, signed_in) = sign_in(&mut tx, state, (&tenant, &user), "oidc", Into::Console).await?;
     tx.commit().await?;
-    Ok(headers)
+    Ok((headers, signed_in.console_key.unwrap_or_default()))
+}
+
+/// Where somebody begins: the tenant they signed in to last, else the one that invited them first. One that invited them
+/// unasked later is never it. Takes the membership, so that a removal comes before the sign-in or ends it.
+async fn tenant_of(tx: &mut Tx, user: &UserId) -> Result<Option<TenantId>, DatabaseError> {
+    let sql = "SELECT tenant_id FROM memberships WHERE user_id = $1 \
+               ORDER BY COALESCE(last_seen_at, 0) DESC, created_at LIMIT 1 {lock}";
+    let row = tx.one(Statement::new(sql).bind_id(user)).await?;
+    row.map(|row| row.id("tenant_id")).transpose()
 }
 
 /// The person of a subject, or, the first time, of an invited address.

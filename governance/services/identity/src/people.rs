@@ -164,8 +164,9 @@ pub(crate) async fn remove(state: State, ask: Ask<ep::RemovePerson>) -> Result<N
     one(&mut tx, &tenant, &user).await?;
     keep_an_admin(&mut tx, &tenant, &user).await?;
     for sql in [
-        "DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2",
+        // In the order in which signing in takes them.
         "DELETE FROM sign_in_links WHERE tenant_id = $1 AND user_id = $2",
+        "DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2",
     ] {
         tx.run(Statement::new(sql).bind_id(&tenant).bind_id(&user)).await?;
     }

@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode, header};
 use lanyard_governance_foundation::caller::Caller;
 use lanyard_governance_foundation::testing::{Ground, on_both};
 use lanyard_governance_foundation::{Clock as _, credentials};
-use lanyard_service_identity::{LINK_SECONDS, MIGRATIONS, Settings, operator_link, routes};
+use lanyard_service_identity::{InstallationKey, LINK_SECONDS, MIGRATIONS, Settings, operator_link, routes};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -21,7 +21,11 @@ struct Site {
 
 impl Site {
     fn new(ground: Arc<Ground>) -> Self {
-        let settings = Settings { public_url: "https://central.example".to_owned(), oidc: None };
+        let settings = Settings {
+            public_url: "https://central.example".to_owned(),
+            oidc: None,
+            key: InstallationKey([7; 32]),
+        };
         let router = routes(ground.foundation.clone(), settings).finish().0;
         Self { ground, router }
     }
@@ -86,16 +90,45 @@ async fn a_link_works_once_and_not_too_late_and_its_cookie_is_guarded() {
         let link = operator_link(&ground.foundation).await.unwrap();
         let login = |token: String| site.ask(Method::POST, "/login/link", None, json!({"token": token}));
         let (status, body, cookie) = login(link.clone()).await;
-        assert_eq!(status, StatusCode::OK);
-        for part in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/"] {
-            assert!(cookie.contains(part), "{cookie}");
-        }
+        assert_eq!((status, cookie.as_str()), (StatusCode::OK, ""), "a script gets no cookie");
         let (_, me, _) = site.ask(Method::GET, "/me", body["token"].as_str(), json!({})).await;
         assert_eq!((&me["operator"], &me["role"]), (&json!(true), &json!("admin")));
         assert_eq!(login(link).await.0, StatusCode::UNAUTHORIZED, "used twice");
         let late = operator_link(&ground.foundation).await.unwrap();
         ground.clock.set(i64::from(LINK_SECONDS) * 1_000 + 1);
         assert_eq!(login(late).await.0, StatusCode::UNAUTHORIZED, "used too late");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_console_gets_a_guarded_cookie_that_is_no_bearer_and_a_key_that_fits_it() {
+    on_both(MIGRATIONS, |ground| async move {
+        let site = Site::new(ground.clone());
+        let link = operator_link(&ground.foundation).await.unwrap();
+        let request = Request::post("/login/link")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-lanyard-console", "1")
+            .body(Body::from(json!({"token": link}).to_string()))
+            .unwrap();
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        for part in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        let secret = cookie.split(['=', ';']).nth(1).unwrap();
+        let body: Value =
+            serde_json::from_slice(&to_bytes(response.into_body(), 1 << 20).await.unwrap()).unwrap();
+        assert_eq!(body["token"], Value::Null);
+        assert_eq!(body["consoleKey"], credentials::console_key(&[7; 32], secret));
+        assert_ne!(body["consoleKey"], credentials::console_key(&[8; 32], secret));
+        assert_eq!(site.who(secret).await, Caller::Nobody, "the cookie is a bearer");
+        let known = credentials::authenticate(
+            &ground.foundation.database,
+            credentials::cookie_hash(secret),
+            ground.clock.now(),
+        );
+        assert!(matches!(known.await.unwrap(), Caller::Person(_)));
     })
     .await;
 }

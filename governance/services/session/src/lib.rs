@@ -31,10 +31,11 @@ use lanyard_governance_api::endpoint::{
     AppendEvents, CancelSession, CompleteTask, CreateSession, CreateTask, GetSession, ListEvents,
     ListSessions, ListTasks, RenameSession, ReportState, ResumeSession, StreamEvents,
 };
+use lanyard_governance_api::id::TenantId;
 use lanyard_governance_api::limits::SESSION_SECONDS;
+use lanyard_governance_foundation::permits::Permits;
 use lanyard_governance_foundation::{Foundation, Migration, Routes};
 use lanyard_protocol::limits::MAX_MAX_STEPS;
-use tokio::sync::Semaphore;
 
 pub use chores::chores;
 use gateway::GatewaySettings;
@@ -122,6 +123,8 @@ pub struct Settings {
     pub max_event_bytes: u64,
     /// Timelines followed at once in this process.
     pub max_streams: usize,
+    /// Those of one tenant.
+    pub max_tenant_streams: usize,
     /// Days that a session is kept after it ended and last changed.
     pub days_kept: u32,
 }
@@ -140,6 +143,8 @@ impl Default for Settings {
             max_event_bytes: 256 << 20,
             // Each costs a task and a query now and then.
             max_streams: 1_000,
+            // Nobody shuts the other tenants out.
+            max_tenant_streams: 100,
             // As workspaces.
             days_kept: 90,
         }
@@ -151,12 +156,13 @@ impl Default for Settings {
 pub struct State {
     foundation: Foundation,
     settings: Arc<Settings>,
-    streams: Arc<Semaphore>,
+    streams: Arc<Permits<TenantId>>,
 }
 
 /// The endpoints of this service.
 pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
-    let streams = Arc::new(Semaphore::new(settings.max_streams));
+    let streams = Permits::new("followed timelines", settings.max_streams, settings.max_tenant_streams);
+    let streams = Arc::new(streams);
     Routes::new(State { foundation, settings: Arc::new(settings), streams })
         .on::<CreateSession, _, _>(handshake::create)
         .on::<ResumeSession, _, _>(handshake::resume)

@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use lanyard_governance_api::endpoint::StreamEvents;
 use lanyard_governance_foundation::caller::Person;
+use lanyard_governance_foundation::permits::Permit;
 use lanyard_governance_foundation::signals::Waiter;
 use lanyard_governance_foundation::{Caller, Fault, Foundation, RawAsk, credentials};
 use lanyard_protocol::id::SessionId;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::events::{self, Kept, topic};
@@ -44,7 +44,7 @@ struct Follow {
     waiter: Waiter,
     until: Instant,
     /// Given back when the stream ends.
-    _place: OwnedSemaphorePermit,
+    _place: Permit,
 }
 
 /// `GET /sessions/{id}/stream`.
@@ -58,9 +58,7 @@ pub(crate) async fn follow(state: State, ask: RawAsk<StreamEvents>) -> Result<Re
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     store::seen(&mut tx, &ask.caller, &session).await?;
     drop(tx);
-    let place = state.streams.clone().try_acquire_owned().map_err(|_| {
-        Fault::slow_down("too many timelines are followed at the moment; try again shortly", 10)
-    })?;
+    let place = state.streams.take(&person.tenant, Duration::ZERO).await?;
     let waiter = state.foundation.signals.listen(&topic(&person.tenant, &session));
     let follow = Follow {
         foundation: state.foundation,

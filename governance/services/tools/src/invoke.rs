@@ -41,11 +41,11 @@ pub(crate) async fn invoke(state: State, ask: Ask<InvokeTool>) -> Result<ToolRes
     let tool = definitions::find(&mut tx, &name, "").await?;
     drop(tx);
     let tool = tool.ok_or_else(|| definitions::not_found(&name))?;
-    let granted = grant::verify(&state, &agent, &request).await?;
+    grant::verify(&state, &agent, &request).await?;
     schema::check(&tool.spec.input_schema.0, &request.arguments.0)?;
-    let Ok(turn) = state.turns.clone().try_acquire_owned() else {
-        return Err(Fault::slow_down("as many tools as this server runs at once are running", 2));
-    };
+    let turn = state.turns.take(&agent.tenant, Duration::ZERO).await?;
+    // An approval may have been waited for: what is granted counts as it is now.
+    let granted = grant::confirm(&state, &agent, &request).await?;
     let millis = i64::from(call::seconds(&tool, granted)) * 1_000 + runs::MARGIN_MILLIS;
     let deadline = state.foundation.clock.now().plus_millis(millis);
     if !runs::begin(&state, &ask.caller, &agent, &request, deadline).await? {

@@ -7,6 +7,7 @@
 
 mod address;
 mod call;
+mod canonical;
 mod chores;
 mod definitions;
 mod grant;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 use lanyard_governance_api::endpoint as e;
 use lanyard_governance_api::id::{AgentId, TenantId};
 use lanyard_governance_foundation::pace::Pace;
+use lanyard_governance_foundation::permits::Permits;
 use lanyard_governance_foundation::{Foundation, Routes};
-use tokio::sync::Semaphore;
 
 pub use chores::chores;
 pub use settings::{OpenSettingsError, Reach, Settings};
@@ -33,6 +34,9 @@ pub use tables::MIGRATIONS;
 
 /// Tools that run at once for this process. Each may hold an answer of 4 MiB and its text.
 const RUNNING: usize = 32;
+
+/// Those of one tenant.
+const TENANT_RUNNING: usize = 8;
 
 /// Calls of one host: in the long run, per second, and at once.
 const CALLS_PER_SECOND: f64 = 10.0;
@@ -43,14 +47,15 @@ const CALLS_AT_ONCE: f64 = 50.0;
 pub struct State {
     foundation: Foundation,
     settings: Settings,
-    turns: Arc<Semaphore>,
+    turns: Arc<Permits<TenantId>>,
     pace: Arc<Pace<(TenantId, AgentId)>>,
 }
 
 /// The endpoints.
 pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
     let pace = Arc::new(Pace::new(CALLS_PER_SECOND, CALLS_AT_ONCE));
-    Routes::new(State { foundation, settings, turns: Arc::new(Semaphore::new(RUNNING)), pace })
+    let turns = Arc::new(Permits::new("runs of tools", RUNNING, TENANT_RUNNING));
+    Routes::new(State { foundation, settings, turns, pace })
         .on::<e::ListTools, _, _>(definitions::list)
         .on::<e::PutTool, _, _>(definitions::put)
         .on::<e::DeleteTool, _, _>(definitions::delete)

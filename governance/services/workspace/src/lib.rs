@@ -20,6 +20,8 @@ mod workspaces;
 use std::sync::Arc;
 
 use lanyard_governance_api::endpoint as e;
+use lanyard_governance_api::id::TenantId;
+use lanyard_governance_foundation::permits::Permits;
 use lanyard_governance_foundation::{Foundation, Routes};
 use tokio::sync::Semaphore;
 
@@ -30,6 +32,9 @@ pub use tables::MIGRATIONS;
 /// Uploads under way at once in this process. Each holds two parts at most, so that all of them stay below 200 MiB.
 const UPLOADS: usize = 16;
 
+/// Those of one tenant.
+const TENANT_UPLOADS: usize = 4;
+
 /// Threads read back at once in this process. Each holds its text, its messages and their JSON.
 const HISTORIES: usize = 4;
 
@@ -38,13 +43,14 @@ const HISTORIES: usize = 4;
 pub struct State {
     foundation: Foundation,
     settings: Settings,
-    uploads: Arc<Semaphore>,
+    uploads: Arc<Permits<TenantId>>,
     histories: Arc<Semaphore>,
 }
 
 impl State {
     fn new(foundation: Foundation, settings: Settings) -> Self {
-        let (uploads, histories) = (Semaphore::new(UPLOADS), Semaphore::new(HISTORIES));
+        let uploads = Permits::new("uploads", UPLOADS, TENANT_UPLOADS);
+        let histories = Semaphore::new(HISTORIES);
         Self { foundation, settings, uploads: Arc::new(uploads), histories: Arc::new(histories) }
     }
 }

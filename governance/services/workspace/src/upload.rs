@@ -22,6 +22,7 @@ use lanyard_protocol::id::WorkspaceId;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use crate::State;
 use crate::keep::{self, Content, Source};
@@ -30,8 +31,12 @@ use crate::{removal, workspaces};
 /// Size of a part: the least that S3 takes for all but the last.
 pub(crate) const PART: usize = 5 << 20;
 
-/// Longest silence of whoever sends, and longest upload as a whole.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Whoever sends sends at least so much in each such time of waiting for it: 16 KiB a second on average. A trickle would
+/// hold one of the few places as long as silence.
+const WINDOW: Duration = Duration::from_secs(30);
+const LEAST: u64 = 30 * (16 << 10);
+
+/// Longest upload as a whole.
 const WHOLE: Duration = Duration::from_secs(30 * 60);
 
 /// How long an upload waits for its turn.
@@ -44,16 +49,13 @@ pub(crate) async fn put(state: State, ask: RawAsk<PutArtifact>) -> Result<Respon
     if announced(&ask.headers).is_some_and(|bytes| bytes > MAX_ARTIFACT_BYTES) {
         return Err(too_large());
     }
-    let waited = tokio::time::timeout(TURN, state.uploads.acquire()).await;
-    let Ok(Ok(_turn)) = waited else {
-        return Err(Fault::slow_down("as many uploads as this server takes at once are under way", 5));
-    };
+    let tenant = ask.caller.tenant()?.clone();
+    let _turn = state.uploads.take(&tenant, TURN).await?;
     // Counts as use from the beginning: no purge comes between the first byte and the last.
     let mut tx = state.foundation.database.write(&ask.caller).await?;
     workspaces::take(&mut tx, &ask.caller, &workspace, state.foundation.clock.now()).await?;
     keep::foresee(&mut tx, &workspace, &meta).await?;
     tx.commit().await?;
-    let tenant = ask.caller.tenant()?.clone();
     let mut upload =
         Upload { state: &state, caller: &ask.caller, tenant, workspace, meta, written: Vec::new() };
     let done = match tokio::time::timeout(WHOLE, upload.run(ask.body)).await {
@@ -179,15 +181,12 @@ impl Upload<'_> {
         let mut bytes = 0_u64;
         let mut part = BytesMut::new();
         let mut large: Option<Large> = None;
+        let mut flow = Flow::default();
         let ended = loop {
-            let mut chunk = match tokio::time::timeout(SILENCE, body.next()).await {
-                Ok(Some(Ok(chunk))) => chunk,
+            let mut chunk = match flow.next(&mut body).await {
+                Ok(Some(chunk)) => chunk,
                 Ok(None) => break Ok(()),
-                Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "an upload ended early");
-                    break Err(Fault::invalid("the body ended before it was whole"));
-                }
-                Err(_) => break Err(Fault::invalid("nothing came for half a minute")),
+                Err(fault) => break Err(fault),
             };
             bytes = bytes.saturating_add(chunk.len() as u64);
             if bytes > MAX_ARTIFACT_BYTES {
@@ -256,6 +255,44 @@ impl Upload<'_> {
     }
 }
 
+/// How fast a body comes. Only waiting for it counts, not what is done with it meanwhile.
+#[derive(Debug, Default)]
+struct Flow {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Flow {
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self, body: &mut BodyDataStream) -> Result<Option<Bytes>, Fault> {
+        loop {
+            let begun = Instant::now();
+            let came = tokio::time::timeout(WINDOW.saturating_sub(self.waited), body.next()).await;
+            let chunk = match came {
+                Ok(Some(Ok(chunk))) => Some(chunk),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(%error, "an upload ended early");
+                    return Err(Fault::invalid("the body ended before it was whole"));
+                }
+                Err(_) => None,
+            };
+            self.waited += begun.elapsed();
+            self.bytes = self.bytes.saturating_add(chunk.as_ref().map_or(0, |chunk| chunk.len() as u64));
+            if self.waited >= WINDOW {
+                if self.bytes < LEAST {
+                    let text = "the body came slower than 16 KiB a second for half a minute";
+                    return Err(Fault::invalid(text));
+                }
+                *self = Self::default();
+            }
+            if chunk.is_some() {
+                return Ok(chunk);
+            }
+        }
+    }
+}
+
 /// Content of more than one part, on its way to the store.
 struct Large {
     upload: Box<dyn MultipartUpload>,
@@ -285,6 +322,52 @@ impl Large {
     async fn give_up(&mut self) {
         if let Err(error) = self.upload.abort().await {
             tracing::debug!(%error, "an upload that was given up could not be taken back; it is removed later");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body of so many pieces, one a second.
+    fn body(piece: usize, pieces: usize) -> BodyDataStream {
+        let pieces = futures_util::stream::iter(0..pieces).then(move |_| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, std::convert::Infallible>(Bytes::from(vec![0; piece]))
+        });
+        Body::from_stream(pieces).into_data_stream()
+    }
+
+    async fn read(mut body: BodyDataStream) -> (u64, Result<(), Fault>) {
+        let (mut flow, mut bytes) = (Flow::default(), 0);
+        loop {
+            match flow.next(&mut body).await {
+                Ok(Some(chunk)) => bytes += chunk.len() as u64,
+                Ok(None) => return (bytes, Ok(())),
+                Err(fault) => return (bytes, Err(fault)),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_is_given_up_and_a_slow_line_is_not() {
+        let begun = Instant::now();
+        let (bytes, refused) = read(body(1_000, 1_000)).await;
+        assert!(refused.unwrap_err().to_string().contains("16 KiB"));
+        assert!(bytes <= 30_000 && begun.elapsed() <= Duration::from_secs(31), "{bytes}");
+        assert_eq!(read(body(20 << 10, 200)).await, (200 * (20 << 10), Ok(())));
+        // What is short may be slow.
+        assert_eq!(read(body(1, 20)).await, (20, Ok(())));
+        let silent = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert!(read(silent.into_data_stream()).await.1.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_this_side_takes_is_not_held_against_whoever_sends() {
+        let (mut flow, mut body) = (Flow::default(), body(1_000, 10));
+        while flow.next(&mut body).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_secs(60)).await;
         }
     }
 }

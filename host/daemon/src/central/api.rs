@@ -6,6 +6,7 @@ use lanyard_protocol::central::{CentralEnrolment, CentralLink, CentralStatus, Ce
 use lanyard_protocol::error::WireError;
 use lanyard_protocol::method::{EnrolHost, Response, SetCentralConsent, UnenrolHost};
 
+use super::Centre;
 use super::owner::Order;
 use super::tie::{Facts, Tie};
 use crate::api::store_error;
@@ -81,9 +82,14 @@ fn enrolment(host: &Arc<Host>, tie: &Tie) -> Result<Option<CentralEnrolment>, Wi
         },
         clock_ahead_millis: contact.clock_ahead_millis,
         policy_epoch: news.epoch,
-        policy_revoked: news.revoked.filter(|_| revoked.is_none()),
+        policy_revoked: policy_revoked(centre, news.revoked).filter(|_| revoked.is_none()),
         revoked,
         last_sent_at: *centre.sent_at.borrow(),
         last_command: host.journal.central_command().map_err(store_error)?,
     }))
+}
+
+/// Why no policy of the centre is in force, as "who: reason".
+fn policy_revoked(centre: &Centre, heard: Option<String>) -> Option<String> {
+    heard.or_else(|| centre.fell_behind().map(|reason| format!("the central services: {reason}")))
 }

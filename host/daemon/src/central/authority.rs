@@ -58,25 +58,35 @@ impl SessionAuthority for HostAuthority {
             name: Some(session.name.clone()).filter(|name| !name.is_empty()),
             job: session.job.as_deref().and_then(|job| JobId::new(job).ok()),
         };
+        let asked = self.centre.news.borrow().clone();
         let grant = within(self.create(&enrolled, wanted)).await.map_err(no_new_session)?;
         let adopted =
             Adopted { session_id: grant.session_id.clone(), workspace_id: grant.workspace_id.clone() };
         let row = row_of(&grant, session.job);
-        let granted = self.granted(grant).await?;
+        let granted = self.granted(asked, grant).await?;
         self.centre.remember_fresh(granted, row);
         Ok(adopted)
     }
 
     async fn issue(&self, claim: &SessionClaim) -> Result<Issued, WireError> {
-        if let Some(granted) = self.centre.fresh(&claim.session_id) {
-            return Ok(granted.issued(self.local(claim).await?));
-        }
         let record = match self.journal.session(&claim.session_id) {
             Ok(record) => record,
-            // Somebody looks at files without a session: that is between the owner and whoever looks.
-            Err(JournalError::NotFound(_)) => return self.local.issue(claim).await,
+            Err(JournalError::NotFound(_)) => match self.centre.fresh(&claim.session_id) {
+                // It is being created.
+                Some(granted) => return Ok(granted.issued(self.local(claim).await?)),
+                // News, or much time, came between: this machine's policy alone is not what it is created under.
+                None if self.centre.is_new(&claim.session_id) => {
+                    let text = "the central policy changed while the session was created; try again";
+                    return Err(WireError::new(ErrorCode::PolicyBundleInvalid, text));
+                }
+                // Somebody looks at files without a session: that is between the owner and whoever looks.
+                None => return self.local.issue(claim).await,
+            },
             Err(error) => return Err(session_error(&claim.session_id, error)),
         };
+        if let Some(granted) = self.centre.first_grant(&claim.session_id) {
+            return Ok(granted.issued(self.local(claim).await?));
+        }
         let enrolled = match self.centre.tie() {
             Tie::Alone => return self.local.issue(claim).await,
             Tie::Broken(broken) => return Err(broken.refusal()),
@@ -130,6 +140,7 @@ impl HostAuthority {
         claim: &SessionClaim,
         record: SessionRecord,
     ) -> Result<Granted, WireError> {
+        let asked = self.centre.news.borrow().clone();
         let id = &claim.session_id;
         let known = self.journal.central_session(id).map_err(store_error)?.filter(|known| !known.deleted);
         let job = known.as_ref().and_then(|known| known.job_id.clone());
@@ -171,7 +182,7 @@ impl HostAuthority {
             let write = Write::CentralSession(Box::new(row));
             self.journal.commit(vec![write]).await.map_err(store_error)?;
         }
-        self.granted(grant).await
+        self.granted(asked, grant).await
     }
 
     async fn create(&self, enrolled: &Arc<Enrolled>, wanted: Wanted<'_>) -> Result<SessionGrant, WireError> {
@@ -209,8 +220,8 @@ impl HostAuthority {
     }
 
     /// A grant that can be used, kept for when the centre is away. What is in the bundle is for the session's policy to
-    /// validate.
-    async fn granted(&self, grant: SessionGrant) -> Result<Granted, WireError> {
+    /// validate; `asked` is what was heard of the policy before the centre was asked.
+    async fn granted(&self, asked: PolicyNews, grant: SessionGrant) -> Result<Granted, WireError> {
         let id = grant.session_id;
         let unfit = |reason: &str| {
             let text = format!("the central policy and this host do not fit together: {reason}");
@@ -234,6 +245,9 @@ impl HostAuthority {
             max_steps: grant.limits.max_steps,
             issuer_time: grant.server_time,
         };
+        let (centre, epoch) = (self.centre.clone(), granted.bundle.policy_epoch);
+        let measured = tokio::task::spawn_blocking(move || centre.was_issued(&asked, epoch)).await;
+        measured.map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))??;
         self.centre.remember_steps(&id, granted.max_steps);
         let last = granted.bundle.clone();
         *self.centre.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);

@@ -68,6 +68,11 @@ impl Centre {
             let action = "Wait for a policy, or ask whoever administers the central services; then resume the sessions.";
             return found(HealthStatus::Degraded, message, Some(action));
         }
+        if let Some(reason) = self.fell_behind() {
+            let message = format!("No session goes on: {reason}.");
+            let action = "`lanyard unenroll`, then enrol the host again; or change the policy at the centre until it has caught up.";
+            return found(HealthStatus::Bad, message, Some(action));
+        }
         if !contact.reached {
             let since = match contact.last_ok {
                 Some(at) => format!("not reached for {}", span(now.millis_since(at))),

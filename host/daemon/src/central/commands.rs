@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use lanyard_governance_api::command::{Command, Order};
-use lanyard_governance_api::id::UserId;
+use lanyard_governance_api::id::{AgentId, UserId};
 use lanyard_governance_client::StoreError;
 use lanyard_governance_client::commands::CommandHandler;
 use lanyard_ports::authority::PolicyNews;
@@ -19,7 +19,9 @@ use lanyard_protocol::id::{ApprovalId, CommandId, DeviceId, PairingId, SessionId
 use lanyard_protocol::method::{ApproveAction, DecidePairing, EndSession, Request, Response, RevokeDevice};
 use lanyard_protocol::policy::Remember;
 use lanyard_protocol::principal::{Principal, Scope};
+use sha2::{Digest, Sha256};
 
+use super::news::NewsError;
 use super::standing::principal;
 use crate::api::{handle, session_error, store_error};
 use crate::host::Host;
@@ -38,7 +40,8 @@ impl CommandHandler for Orders {
         let host = &self.0;
         let number = command.number;
         tracing::info!(number, order = kind(&command.order), "a command of the central services");
-        let by = By { user: command.by, name: command.by_name, number };
+        let agent = host.centre.tie().facts().map(|facts| facts.agent_id.clone());
+        let by = By { user: command.by, name: command.by_name, agent, number };
         match command.order {
             Order::DecideApproval { session_id, approval_id, decision, reason, .. } => {
                 answers(host)?;
@@ -77,10 +80,12 @@ impl CommandHandler for Orders {
 }
 
 /// Who asks.
-struct By {
-    user: Option<UserId>,
-    name: Option<String>,
-    number: u64,
+pub(super) struct By {
+    pub(super) user: Option<UserId>,
+    pub(super) name: Option<String>,
+    /// Who this host is there.
+    pub(super) agent: Option<AgentId>,
+    pub(super) number: u64,
 }
 
 impl By {
@@ -91,9 +96,13 @@ impl By {
         principal(user, self.name.as_deref(), scopes).map_err(|e| invalid(format!("by: {e}")))
     }
 
-    /// The same command is the same key.
-    fn key(&self) -> Result<CommandId, WireError> {
-        CommandId::new(format!("central-{}", self.number)).map_err(|e| invalid(e.to_string()))
+    /// The same command is the same key. Each enrolment numbers from 1, and what was done under an earlier one is still
+    /// remembered. Shortened, because an agent's id may be as long as a key.
+    pub(super) fn key(&self) -> Result<CommandId, WireError> {
+        let agent = self.agent.as_ref().ok_or_else(|| invalid("this host is enrolled nowhere"))?;
+        let digest = Sha256::digest(agent.as_str().as_bytes());
+        let agent = data_encoding::HEXLOWER.encode(digest.get(..16).unwrap_or_default());
+        CommandId::new(format!("central-{agent}-{}", self.number)).map_err(|e| invalid(e.to_string()))
     }
 }
 
@@ -201,7 +210,10 @@ async fn take_epoch(host: &Arc<Host>, news: PolicyNews) -> Result<(), WireError>
     let centre = host.centre.clone();
     let taken = tokio::task::spawn_blocking(move || centre.take_news(news)).await;
     let fault = |text: String| WireError::new(ErrorCode::InternalError, text);
-    taken.map_err(|e| fault(e.to_string()))?.map_err(|e| fault(e.to_string()))
+    taken.map_err(|e| fault(e.to_string()))?.map_err(|error| match error {
+        NewsError::Leap { .. } => invalid(error.to_string()),
+        NewsError::File(error) => fault(error.to_string()),
+    })
 }
 
 /// Ends a session for good; whoever works in it reads why.

@@ -97,6 +97,7 @@ impl Centre {
     /// What the epoch says is learned by asking.
     async fn catch_up(self: &Arc<Self>, epoch: u64) {
         if epoch <= self.news.borrow().epoch {
+            // Spares a thread; what counts is compared there.
             return;
         }
         let centre = self.clone();

@@ -16,6 +16,7 @@ mod grants;
 mod jobs;
 mod link;
 mod loops;
+mod news;
 mod owner;
 mod pairings;
 mod ship;
@@ -74,6 +75,8 @@ struct Fresh {
     at: Tick,
     granted: Granted,
     row: CentralSession,
+    /// The session was opened with it.
+    served: bool,
 }
 
 /// Rung by the store's writer after a commit with events, for each loop that sends something.
@@ -99,8 +102,14 @@ pub(crate) struct Centre {
     clock: Arc<dyn Clock>,
     boot: Arc<dyn BootClock>,
     boot_id: OnceLock<String>,
+    /// When the host started.
+    started: Tick,
     tie: watch::Sender<Tie>,
     news: watch::Sender<PolicyNews>,
+    /// See [`news`].
+    hearing: Mutex<()>,
+    /// The epoch of the last bundle, where that is lower than the one heard of.
+    behind: Mutex<Option<u64>>,
     reach: watch::Sender<Reach>,
     contact: watch::Sender<Contact>,
     outbox: watch::Sender<OutboxState>,
@@ -142,10 +151,13 @@ impl Centre {
             store,
             journal,
             clock,
+            started: boot.boot(),
             boot,
             boot_id: OnceLock::new(),
             tie: watch::Sender::new(tie),
             news: watch::Sender::new(news),
+            hearing: Mutex::default(),
+            behind: Mutex::default(),
             reach: watch::Sender::new(Reach::default()),
             contact: watch::Sender::new(Contact::default()),
             outbox: watch::Sender::new(OutboxState::default()),
@@ -242,7 +254,16 @@ impl Centre {
         if fresh.len() >= MAX_FRESH {
             fresh.pop_front();
         }
-        fresh.push_back(Fresh { at, granted, row });
+        fresh.push_back(Fresh { at, granted, row, served: false });
+    }
+
+    /// What was granted just now, for the session's first opening alone: whoever asks again asks because what is held
+    /// does not count any more.
+    fn first_grant(&self, session: &SessionId) -> Option<Granted> {
+        let granted = self.fresh(session)?;
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = fresh.iter_mut().find(|held| held.row.session_id == *session)?;
+        (!std::mem::replace(&mut held.served, true)).then_some(granted)
     }
 
     fn fresh(&self, session: &SessionId) -> Option<Granted> {
@@ -253,11 +274,23 @@ impl Centre {
             .then(|| held.granted.clone())
     }
 
+    /// Whether a session is one that the centre was asked about just now, because it is being created.
+    fn is_new(&self, session: &SessionId) -> bool {
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.iter().any(|held| held.row.session_id == *session)
+    }
+
     /// Nothing that the centre granted counts any more.
     fn forget_granted(&self) {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).clear();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How long the host runs, by a clock that nobody sets: the centre takes one that counts back for a copy.
+    fn uptime(&self) -> Duration {
+        self.boot.boot().since(self.started)
     }
 
     /// This instant on both clocks.
@@ -270,21 +303,6 @@ impl Centre {
         });
         let boot = self.boot.boot().as_millis();
         Mark { boot_id: boot_id.clone(), boot, wall: self.clock.now().as_millis() }
-    }
-
-    /// Takes news of the policy: on disk before anybody acts on it. Older news change nothing. Blocks.
-    fn take_news(&self, news: PolicyNews) -> Result<(), consent::FileError> {
-        let held = self.news.borrow().clone();
-        if news.epoch < held.epoch || news == held {
-            return Ok(());
-        }
-        let Some(agent) = self.tie.borrow().facts().map(|facts| facts.agent_id.clone()) else {
-            return Ok(());
-        };
-        consent::write_news(&self.dir, &agent, &news)?;
-        // Every live session's policy looks here before each call and ends what runs when it is revoked.
-        self.news.send_replace(news);
-        Ok(())
     }
 }
 

@@ -199,10 +199,14 @@ impl Owner {
             last_ok: now,
             ..Contact::default()
         });
-        self.centre.tie.send_replace(Tie::Enrolled(Arc::new(Enrolled { facts, consent, way })));
-        // Live sessions were opened under this machine's policy alone. Those in use ask the centre before their next
-        // call, because this is news to them; the others when they are opened again.
-        self.centre.news.send_replace(PolicyNews { epoch: FIRST_EPOCH, revoked: None });
+        {
+            // Nobody writes news while the host is alone: this waits for nothing.
+            let _one_at_a_time = self.centre.hearing();
+            self.centre.tie.send_replace(Tie::Enrolled(Arc::new(Enrolled { facts, consent, way })));
+            // Live sessions were opened under this machine's policy alone. Those in use ask the centre before their next
+            // call, because this is news to them; the others when they are opened again.
+            self.centre.news.send_replace(PolicyNews { epoch: FIRST_EPOCH, revoked: None });
+        }
         self.host.sessions.forget_idle();
         self.start();
         Ok(())
@@ -261,12 +265,16 @@ impl Owner {
             removed?;
             centre.grants.wipe()?;
             centre.jobs.notes().wipe()?;
-            consent::wipe(&centre.dir)
+            // News that are on their way find nobody to be for.
+            let _one_at_a_time = centre.hearing();
+            consent::wipe(&centre.dir)?;
+            centre.tie.send_replace(Tie::Alone);
+            centre.news.send_replace(PolicyNews::default());
+            Ok(())
         })
         .await?;
-        self.centre.tie.send_replace(Tie::Alone);
         self.centre.forget_granted();
-        self.centre.news.send_replace(PolicyNews::default());
+        self.centre.jobs.cancel_all("the owner of the machine has ended its enrolment");
         self.centre.contact.send_replace(Contact::default());
         self.host.sessions.forget_idle();
         self.host.journal.commit(vec![Write::Unenrol, changed(false, reason)]).await.map_err(store_error)
@@ -310,11 +318,18 @@ impl Owner {
         }
         let Enrolled { facts, consent, .. } = Enrolled::clone(&enrolled);
         let broken = Broken { facts: Some(facts), consent, reason: reason.clone(), revoked: true };
-        self.centre.tie.send_replace(Tie::Broken(Arc::new(broken)));
-        self.centre.forget_granted();
-        let held = self.centre.news.borrow().clone();
         let why = format!("the central services: they ended this host's enrolment ({reason})");
-        self.centre.news.send_replace(PolicyNews { epoch: held.epoch + 1, revoked: Some(why) });
+        let ended = self.blocking(move |centre| {
+            let _one_at_a_time = centre.hearing();
+            centre.tie.send_replace(Tie::Broken(Arc::new(broken)));
+            let epoch = centre.news.borrow().epoch.saturating_add(1);
+            centre.news.send_replace(PolicyNews { epoch, revoked: Some(why) });
+            Ok(())
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the end of the enrolment could not be told");
+        }
+        self.centre.forget_granted();
         self.centre.jobs.cancel_all("the central services ended this host's enrolment");
         self.stop().await;
         self.centre.contact.send_replace(Contact::default());

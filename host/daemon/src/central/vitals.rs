@@ -26,7 +26,7 @@ impl Vitals for HostVitals {
             policy_epoch: host.centre.news.borrow().epoch,
             sandbox_level: host.sandbox.report().level,
             outbox_depth: waiting.records,
-            uptime_seconds: now.millis_since(host.started_at) / 1000,
+            uptime_seconds: host.centre.uptime().as_secs(),
             tasks_running: u32::try_from(running).unwrap_or(u32::MAX),
             sessions: counters.sessions,
             rss_bytes: crate::health::resident_bytes(),

@@ -152,7 +152,7 @@ fn Export() -> impl IntoView {
     let ranges = ranges.map(|(days, says)| ChoiceItem::new(days, says)).to_vec();
     let href = move || {
         let from = back.get().map(|days| clock.now_untracked().plus_millis(-days * 86_400_000));
-        export_address(format.get(), from)
+        crate::api::key::in_address(&export_address(format.get(), from))
     };
     view! {
         <Section title="Export">

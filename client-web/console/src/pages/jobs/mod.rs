@@ -24,6 +24,7 @@ use crate::parts::{Rows, State, Sure, loaded, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
+use crate::who::Who;
 use crate::words;
 
 /// Lines of a result that are shown: it holds at most some hundred kilobytes.
@@ -101,6 +102,7 @@ pub(crate) fn Jobs() -> impl IntoView {
 /// One job.
 #[component]
 pub(crate) fn Job(id: JobId) -> impl IntoView {
+    Who::provide();
     let central = Central::take();
     let asked = id.clone();
     let job = Poll::start(move || {
@@ -145,6 +147,7 @@ pub(crate) fn Job(id: JobId) -> impl IntoView {
 #[component]
 fn About(job: Record) -> impl IntoView {
     let clock = Clock::take();
+    let who = Who::take();
     let zone = clock.zone();
     let reason = job.reason.as_deref().map(|reason| line(reason, Marks::Missing).into_owned());
     let tone = words::job(job.state).0;
@@ -167,7 +170,7 @@ fn About(job: Record) -> impl IntoView {
     let mut rows = vec![
         ("Tool", job.tool_name.clone()),
         ("In", job.workspace.clone()),
-        ("Dispatched by", job.created_by.to_string()),
+        ("Dispatched by", who.person(&job.created_by)),
         ("Dispatched", exact(job.created_at, zone)),
         ("Last changed", exact(job.updated_at, zone)),
         ("Not claimed after", exact(job.expires_at, zone)),

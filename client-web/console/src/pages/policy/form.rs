@@ -300,8 +300,8 @@ fn server(editor: Editor, at: usize) -> impl IntoView {
 fn Terms(editor: Editor) -> impl IntoView {
     let levels = [SandboxLevel::None, SandboxLevel::Partial, SandboxLevel::Full];
     let levels = levels.map(|level| ChoiceItem::new(level, sentence(words::sandbox(level)))).to_vec();
-    let aways = [WhenAway::Continue, WhenAway::Pause];
-    let aways = aways.map(|away| ChoiceItem::new(away, sentence(words::when_away(away)))).to_vec();
+    let when_away = [WhenAway::Continue, WhenAway::Pause];
+    let when_away = when_away.map(|away| ChoiceItem::new(away, sentence(words::when_away(away)))).to_vec();
     view! {
         <Section title="Hosts and lifetimes">
             <Card>
@@ -309,7 +309,7 @@ fn Terms(editor: Editor) -> impl IntoView {
                     <OneOf editor pointer="/requiredSandboxLevel".to_owned() label="Programs need a sandbox of at least" options=levels absent=SandboxLevel::None/>
                     <At editor pointer=fixed("/bundleSeconds") kind=Kind::Number label="A policy issued to a session holds, seconds" hint="60 to 86,400. Hosts fetch it anew before it runs out."/>
                     <At editor pointer=fixed("/offlineGraceSeconds") kind=Kind::Number label="Offline grace, seconds" hint="How long it may be used while central is out of reach."/>
-                    <OneOf editor pointer="/whenAway".to_owned() label="While central is away, hosts" options=aways absent=WhenAway::Continue/>
+                    <OneOf editor pointer="/whenAway".to_owned() label="While central is away, hosts" options=when_away absent=WhenAway::Continue/>
                     <At editor pointer=fixed("/minHostVersion") kind=Kind::Text label="Least host version" hint="Like 0.1.0. Empty: any."/>
                     <At editor pointer=fixed("/requiredTools") kind=Kind::NeededLines label="Tools a host must have" hint="One a line."/>
                     <At editor pointer=fixed("/featureFlags") kind=Kind::Flags label="Feature flags" hint="One a line: name, or name = off."/>

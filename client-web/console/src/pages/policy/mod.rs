@@ -34,12 +34,14 @@ use crate::parts::{Reasoned, Rows, Sure, loaded, opened_by, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
+use crate::who::Who;
 use crate::words;
 
 /// See the module.
 #[component]
 pub(crate) fn Policy() -> impl IntoView {
     let central = Central::take();
+    Who::provide();
     let state = Poll::start(|| async { api::get::<CurrentPolicy>(&[], &Nothing {}).await });
     let hosts = Poll::once(|| async {
         api::get::<ListAgents>(&[], &PageQuery { limit: Some(500), next_token: None })
@@ -50,6 +52,7 @@ pub(crate) fn Policy() -> impl IntoView {
     let shown = loaded(state, "the policy", move |state| view! { <InForce state names/> }.into_any());
     let active =
         Memo::new(move |_| state.now.with(|now| now.as_ref().is_some_and(|now| now.active.is_some())));
+    let epoch = Memo::new(move |_| state.now.with(|now| now.as_ref().map(|now| now.epoch)));
     let ways = move || {
         let admin = central.may(Role::Admin);
         view! {
@@ -64,7 +67,7 @@ pub(crate) fn Policy() -> impl IntoView {
         <Page title="Policy">
             {shown}
             <div class="rows">{ways}</div>
-            <Versions again=move || state.again()/>
+            <Versions epoch again=move || state.again()/>
             <Revoke state/>
         </Page>
     }
@@ -173,10 +176,15 @@ fn Told(rollout: Rollout, names: Signal<Vec<AgentInfo>>) -> impl IntoView {
 
 /// All versions, newest first; an older one can be put in force again.
 #[component]
-fn Versions(#[prop(into)] again: Callback<()>) -> impl IntoView {
+fn Versions(
+    /// What is in force has changed when it has.
+    epoch: Memo<Option<u64>>,
+    #[prop(into)] again: Callback<()>,
+) -> impl IntoView {
     let central = Central::take();
     let rows = Rows::new();
     let versions = Poll::start(move || {
+        epoch.track();
         let query = PageQuery { limit: rows.limit(), next_token: None };
         async move { api::get::<ListPolicies>(&[], &query).await }
     });
@@ -221,9 +229,9 @@ fn version_view(
     active: Option<u64>,
     chosen: RwSignal<Option<u64>>,
 ) -> impl IntoView {
-    let central = Central::take();
+    let (central, who) = (Central::take(), Who::take());
     let number = version.version;
-    let by = version.created_by.map(|by| format!(" · {by}")).unwrap_or_default();
+    let by = version.created_by.map(|by| format!(" · {}", who.person(&by))).unwrap_or_default();
     let comment = line(&version.comment, Marks::Missing).into_owned();
     let admin = central.may(Role::Admin);
     let compare = active.filter(|active| *active != number).map(|active| {
@@ -231,10 +239,10 @@ fn version_view(
         view! { <a class="button button-quiet" href=href aria-label=format!("Compare version {number} with the one in force")>"Compare"</a> }
     });
     let edit = admin.then(|| view! {
-        <a class="button button-quiet" href=Route::PolicyEdit(Some(number)).href() aria-label=format!("Edit from version {number}")>"Edit from it"</a>
+        <a class="button button-quiet" href=Route::PolicyEdit(Some(number)).href() aria-label=format!("Edit from it: version {number}")>"Edit from it"</a>
     });
     let back = (admin && !version.active).then(|| view! {
-        <Button kind=Kind::Quiet label=format!("Put version {number} in force") on_press=move || chosen.set(Some(number))>"Put in force"</Button>
+        <Button kind=Kind::Quiet label=format!("Put in force: version {number}") on_press=move || chosen.set(Some(number))>"Put in force"</Button>
     });
     view! {
         <Card>

@@ -1,6 +1,6 @@
 //! The unified diff of two texts, for what differs between two versions of a policy. Pure.
 //!
-//! After Myers, "An O(ND) Difference Algorithm": the shortest way from one text to the other, line by line. Bounded: where
+//! After Myers, "An O(N·D) Difference Algorithm": the shortest way from one text to the other, line by line. Bounded: where
 //! texts have almost nothing in common the rest is given as one removed and one added part.
 
 use std::fmt::Write as _;

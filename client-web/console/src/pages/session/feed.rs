@@ -13,6 +13,7 @@ use lanyard_governance_api::session::EventQuery;
 use lanyard_protocol::event::SessionEvent;
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::method::HistoryPage;
+use lanyard_web_state::approvals::words::Names;
 use lanyard_web_state::timeline::{Entry, ItemNo, MIN_ITEMS, Timeline, Touched};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -21,6 +22,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{EventSource, MessageEvent};
 
 use crate::api::{self, Failed, address};
+use crate::who::Who;
 
 /// Events asked for at a time: some screens full, in tens of kilobytes.
 const PAGE_EVENTS: u64 = 200;
@@ -77,6 +79,8 @@ pub(super) struct Feed {
     pub(super) news: RwSignal<u64>,
     /// The end is looked at: older items may go.
     pub(super) following: RwSignal<bool>,
+    /// Who is who.
+    pub(super) names: Signal<Option<Names>>,
 }
 
 impl Feed {
@@ -97,6 +101,7 @@ impl Feed {
             fetching: RwSignal::new(false),
             news: RwSignal::new(0),
             following: RwSignal::new(true),
+            names: Who::take().names,
         };
         on_cleanup(move || {
             let _ = feed.stream.try_update_value(Option::take);
@@ -195,7 +200,7 @@ impl Feed {
         let query = EventQuery { after: Some(after), limit: None };
         let address = format!("{}{}", address::path::<StreamEvents>(&[id.as_str()]), address::query(&query));
         // Refused only for addresses that are none.
-        let Ok(source) = EventSource::new(&address) else { return };
+        let Ok(source) = EventSource::new(&crate::api::key::in_address(&address)) else { return };
         let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
             let text = message.data().as_string().unwrap_or_default();
             match serde_json::from_str::<SessionEvent>(&text) {

@@ -27,6 +27,7 @@ use crate::parts::{Reasoned, State, loaded, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
+use crate::who::Who;
 use crate::words;
 use feed::{Feed, Loading};
 use rows::RowView;
@@ -57,6 +58,7 @@ pub(crate) fn Session(id: SessionId) -> impl IntoView {
         }
     };
     let scroller = NodeRef::<html::Div>::new();
+    let who = Who::provide();
     let feed = Feed::open(of_feed);
     provide_context(feed);
     Effect::new(move |_| {
@@ -71,7 +73,7 @@ pub(crate) fn Session(id: SessionId) -> impl IntoView {
             {move || session.now.get().map(|session| view! { <Standing session/> })}
             <Items feed session/>
         </Page>
-        <About id=of_menu open=menu session/>
+        <About id=of_menu open=menu session who/>
     }
 }
 
@@ -197,13 +199,13 @@ fn Below(feed: Feed, to_end: Callback<()>) -> impl IntoView {
 
 /// What is known of it, its tasks, and what can be done.
 #[component]
-fn About(id: SessionId, open: RwSignal<bool>, session: Poll<SessionInfo>) -> impl IntoView {
+fn About(id: SessionId, open: RwSignal<bool>, session: Poll<SessionInfo>, who: Who) -> impl IntoView {
     let central = Central::take();
     let clock = Clock::take();
     let id = StoredValue::new(id);
     let (ending, renaming, busy) = (RwSignal::new(false), RwSignal::new(false), RwSignal::new(false));
     let facts = Signal::derive(move || {
-        session.now.with(|now| now.as_ref().map(|now| facts(now, clock))).unwrap_or_default()
+        session.now.with(|now| now.as_ref().map(|now| facts(now, who, clock))).unwrap_or_default()
     });
     let is_open =
         Memo::new(move |_| session.now.with(|now| now.as_ref().is_some_and(|now| !now.state.is_final())));
@@ -279,13 +281,13 @@ fn Rename(id: SessionId, open: RwSignal<bool>, session: Poll<SessionInfo>) -> im
     }
 }
 
-fn facts(session: &SessionInfo, clock: Clock) -> Vec<(String, String)> {
+fn facts(session: &SessionInfo, who: Who, clock: Clock) -> Vec<(String, String)> {
     let zone = clock.zone();
     let client = &session.client_info;
     let system = [client.os_family.as_deref(), client.os_version.as_deref()];
     let system = system.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let mut rows = vec![
-        ("Of", session.user_id.to_string()),
+        ("Of", who.person(&session.user_id)),
         ("Tasks", session.tasks.to_string()),
         ("Begun", exact(session.created_at, zone)),
         ("Last changed", exact(session.updated_at, zone)),

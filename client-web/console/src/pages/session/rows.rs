@@ -134,8 +134,11 @@ fn of_call<T>(entry: Read, read: impl FnOnce(&Call) -> T) -> Option<T> {
 fn CallRow(#[prop(into)] entry: Read) -> impl IntoView {
     let state = Memo::new(move |_| of_call(entry, Call::state).unwrap_or(CallState::Planned));
     let summary = Memo::new(move |_| of_call(entry, |call| call.summary().to_owned()).unwrap_or_default());
-    let facts =
-        Memo::new(move |_| of_call(entry, |call| words::facts(call, None)).unwrap_or_default().join(" · "));
+    let names = Feed::take().names;
+    let facts = Memo::new(move |_| {
+        let said = names.with(|names| of_call(entry, |call| words::facts(call, names.as_ref())));
+        said.unwrap_or_default().join(" · ")
+    });
     let changes = Memo::new(move |_| of_call(entry, |call| call.finished().map(Changed::of)).flatten());
     view! {
         <article class="call" data-state=move || words::state(state.get())>
@@ -200,10 +203,11 @@ fn NoteRow(note: Note) -> impl IntoView {
 
 #[component]
 fn EndRow(#[prop(into)] entry: Read) -> impl IntoView {
+    let names = Feed::take().names;
     let said = move || {
         let entry = entry.get()?;
         let Item::End(end) = &entry.item else { return None };
-        let (heavy, line, more) = words::end(end, entry.at, None);
+        let (heavy, line, more) = names.with(|names| words::end(end, entry.at, names.as_ref()));
         let code = match &end.how {
             Ending::Failed { code, .. } => Some(*code),
             _ => None,

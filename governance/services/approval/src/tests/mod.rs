@@ -1,5 +1,6 @@
 //! The service as its callers see it, on both databases, among stand-ins for the services it asks.
 
+mod bounds;
 mod peers;
 mod propose;
 mod read;

@@ -9,7 +9,7 @@ use lanyard_governance_api::id::{AgentId, TenantId};
 use lanyard_governance_api::page::Nothing;
 use lanyard_governance_foundation::database::Value;
 use lanyard_governance_foundation::{Ask, Fault, Foundation, Row, Statement, Tx};
-use lanyard_protocol::{Timestamp, WireError};
+use lanyard_protocol::{ErrorCode, Timestamp, WireError};
 
 use super::look::with_rows;
 use super::{kind, outcomes};
@@ -48,7 +48,7 @@ pub(crate) struct Acknowledging(Gather<Said, ()>);
 
 pub(crate) async fn acknowledge(state: State, ask: Ask<ep::AcknowledgeCommands>) -> Result<Nothing, Fault> {
     let caller = ask.caller.agent()?;
-    let results = ask.body.results;
+    let mut results = ask.body.results;
     if results.len() > MAX_RESULTS {
         return Err(Fault::invalid(format!(
             "results: at most {MAX_RESULTS} at once, these are {}",
@@ -57,6 +57,10 @@ pub(crate) async fn acknowledge(state: State, ask: Ask<ep::AcknowledgeCommands>)
     }
     if results.iter().any(|result| i64::try_from(result.number).is_err()) {
         return Err(Fault::invalid("results: a number that was never given out"));
+    }
+    // What a host says of its own trouble is a text of anybody's: it must not break what is gathered with it.
+    for error in results.iter_mut().filter_map(|result| result.error.as_mut()) {
+        error.message = check::clean(&error.message);
     }
     if !results.is_empty() {
         let said = Said { tenant: caller.tenant.clone(), agent: caller.agent.clone(), results };
@@ -145,9 +149,16 @@ async fn finish(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let (agent, number): (AgentId, u64) = (row.id("agent_id")?, row.count("number")?);
-    let order: Order = row.json("body")?;
     let error = results.0.get(&(&agent, number)).copied().flatten();
-    let text = error.map(|error| check::cut(&error.message).to_owned());
+    let text = error.map(|error| error.message.clone());
+    let order = match row.json::<Order>("body") {
+        Ok(order) => order,
+        // Of an other version. The host is done with it, and nothing can follow from it.
+        Err(error) => {
+            tracing::warn!(%error, %agent, number, "a command that was acknowledged cannot be read");
+            return Ok(());
+        }
+    };
     match &order {
         Order::DecideApproval { approval_id, proposal_id, .. } => {
             let outcome = if error.is_none() { ProposalOutcome::Accepted } else { ProposalOutcome::Refused };
@@ -161,7 +172,11 @@ async fn finish(
         }
         Order::Job { job_id } => {
             if let Some(text) = &text {
-                jobs::host_refused(foundation, tx, tenant, &agent, job_id, text, now).await?;
+                match jobs::host_refused(foundation, tx, tenant, &agent, job_id, text, now).await {
+                    // Swept meanwhile: there is nothing left to settle.
+                    Err(fault) if fault.wire.code == ErrorCode::ResourceNotFound => {}
+                    settled => settled?,
+                }
             }
         }
         _ => {}

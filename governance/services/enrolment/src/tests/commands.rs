@@ -33,6 +33,13 @@ impl World {
         self.poll(host, query).await.iter().map(|command| command.number).collect()
     }
 
+    /// Changes what is kept, as no caller can.
+    async fn write(&self, sql: &str) {
+        let mut tx = self.foundation().database.across_write().await.unwrap();
+        assert_eq!(tx.run(Statement::new(sql.to_owned())).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+    }
+
     async fn done(&self, host: &Host, numbers: &[u64]) {
         let results: Vec<_> = numbers.iter().map(|n| json!({ "number": n })).collect();
         let body = json!({ "results": results });
@@ -260,6 +267,60 @@ async fn commands_given_while_a_policy_is_told_get_numbers_of_their_own() {
             assert_eq!(told[0].order, epoch(8).order);
             assert!(found.windows(2).all(|pair| pair[0].number < pair[1].number));
             assert_eq!(found.last().unwrap().number.max(told[0].number), last);
+        }
+    })
+    .await;
+}
+
+fn refusal(number: u64, message: &str) -> Value {
+    let error = json!({ "code": "INTERNAL_ERROR", "message": message, "retryable": false });
+    json!({ "results": [{ "number": number, "error": error }] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledgements_of_what_is_gone_or_cannot_be_read_are_done() {
+    on_both(MIGRATIONS, |ground| async move {
+        let world = World::new(ground);
+        let host = world.enrol("acme").await;
+        let swept = NewCommand { order: Order::Job { job_id: "job_swept".parse().unwrap() }, ..cancel("s") };
+        world.give(&host, &swept).await;
+        world.give(&host, &cancel("ses_2")).await;
+        world.write("UPDATE commands SET body = '{\"kind\":\"of_tomorrow\"}' WHERE number = 2").await;
+        for number in [1, 2] {
+            let body = refusal(number, "no\0t today");
+            world.ok::<ep::AcknowledgeCommands>(&host.caller(), &[host.id()], "", &body).await;
+        }
+        assert!(world.poll(&host, "").await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_acknowledgement_fails_nobody_elses() {
+    on_both(MIGRATIONS, |ground| async move {
+        let world = World::new(ground);
+        let mut hosts = Vec::new();
+        for n in 0..12 {
+            let host = world.enrol(if n % 2 == 0 { "acme" } else { "umbrella" }).await;
+            world.give(&host, &cancel("ses_1")).await;
+            hosts.push(host);
+        }
+        let bad = 5;
+        // An epoch that no database keeps: whoever confirms it cannot be served.
+        let order = Order::PolicyEpoch { epoch: u64::MAX, revoked: None };
+        let body = serde_json::to_string(&order).unwrap();
+        world.write(&format!("UPDATE commands SET body = '{body}' WHERE agent_id = '{}'", hosts[bad].id())).await;
+        let body = json!({ "results": [{ "number": 1 }] });
+        let answers = hosts.iter().map(|host| {
+            let (world, body, caller) = (&world, &body, host.caller());
+            async move { world.raw::<ep::AcknowledgeCommands>(&caller, &[host.id()], "", body).await.status() }
+        });
+        let answers = futures_util::future::join_all(answers).await;
+        for (n, (host, answer)) in hosts.iter().zip(answers).enumerate() {
+            assert_eq!(answer.is_success(), n != bad, "{n}: {answer}");
+            if n != bad {
+                assert!(world.poll(host, "").await.is_empty());
+            }
         }
     })
     .await;

@@ -283,7 +283,7 @@ async fn a_host_that_refuses_or_is_revoked_leaves_no_job_open() {
         let host = world.online("acme").await;
         let refused = world.job(&host, "1").await;
         let error =
-            json!({ "code": "UNAUTHORIZED", "message": "the owner changed their mind", "retryable": false });
+            json!({ "code": "UNAUTHORIZED", "message": "the owner\0changed their mind", "retryable": false });
         let body = json!({ "results": [{ "number": 1, "error": error }] });
         world.ok::<ep::AcknowledgeCommands>(&host.caller(), &[host.id()], "", &body).await;
         let seen = world.ok::<ep::GetJob>(&viewer("acme"), &[refused.job_id.as_str()], "", &json!({})).await;

@@ -34,7 +34,7 @@ fn every_member_of_a_wrong_shape_is_told_with_its_place() {
     document["capabilities"][1]["name"] = json!("File.Wrote");
     document["capabilities"][1]["allowedPaths"] = json!(["/a", 1]);
     document["capabilities"][1]["maxFileSizeBytes"] = json!(-1);
-    document["capabilities"][3]["alowedPaths"] = json!([]);
+    document["capabilities"][3]["allowedPath"] = json!([]);
     document["approvalRules"][0]["approver"] = json!("everybody");
     document["featureFlags"] = json!({"a/b": 1});
     document["extra~"] = json!(1);
@@ -46,7 +46,7 @@ fn every_member_of_a_wrong_shape_is_told_with_its_place() {
         "/capabilities/1/name",
         "/capabilities/1/allowedPaths/1",
         "/capabilities/1/maxFileSizeBytes",
-        "/capabilities/3/alowedPaths",
+        "/capabilities/3/allowedPath",
         "/approvalRules/0/approver",
         "/featureFlags/a~1b",
         "/extra~0",

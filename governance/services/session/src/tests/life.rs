@@ -304,7 +304,7 @@ fn ways() -> Vec<(&'static str, &'static str, Option<Value>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_reaches_anothers_session() {
+async fn nobody_reaches_a_foreign_session() {
     on_both(MIGRATIONS, |ground| async move {
         let stage = Stage::new(ground);
         stage.begin("ses_1").await;

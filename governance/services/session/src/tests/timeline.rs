@@ -280,3 +280,17 @@ async fn so_many_streams_and_no_more() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_its_share_of_the_streams() {
+    on_both(MIGRATIONS, |ground| async move {
+        let stage = Stage::with(ground, Settings { max_tenant_streams: 1, ..settings() });
+        sign_in(&stage).await;
+        stage.ok(&host(), "POST", "/sessions", request("ses_1")).await;
+        let one = Stream::open(&stage, "", None).await;
+        assert_eq!((one.0.as_u16(), Stream::open(&stage, "", None).await.0.as_u16()), (200, 429));
+        drop(one);
+        assert_eq!(Stream::open(&stage, "", None).await.0, 200);
+    })
+    .await;
+}

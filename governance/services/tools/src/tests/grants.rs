@@ -147,6 +147,102 @@ async fn a_policy_that_asks_needs_the_record_of_the_answer() {
     .await;
 }
 
+fn asks(rig: &Rig, approver: &'static str) {
+    rig.others.with(|inner| {
+        inner.grants =
+            Some(json!([{"name": "BackendTool.Invoke", "requiresApproval": true, "approvalRuleId": "r"}]));
+        inner.approved = vec!["c1".to_owned()];
+        inner.approver = approver;
+    });
+}
+
+async fn is_refused(rig: &Rig, code: &str, why: &str) {
+    let answer = rig.invoke("c1").await;
+    let text = answer.text();
+    assert!(answer.status == 403 && text.contains(code) && text.contains(why), "{why}: {text}");
+}
+
+#[tokio::test]
+async fn an_approval_is_of_exactly_these_arguments() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground).await;
+        asks(&rig, "any");
+        for other in [r#"{"q":"c2"}"#, r#"{"q": "c1"}"#, r#"{"q":"c1","r":1}"#, "", "Search for c1"] {
+            rig.others.with(|inner| inner.shown = Some(other));
+            is_refused(&rig, "APPROVAL_REQUIRED", "other arguments").await;
+        }
+        assert!(rig.backend.calls().is_empty());
+        rig.others.with(|inner| inner.shown = None);
+        assert_eq!(rig.result("c1").await.status, ToolStatus::Succeeded);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_the_rule_names_approved_it_at_the_centre() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground).await;
+        asks(&rig, "any");
+        for proposed in [
+            None,
+            Some(("ada", "approved", "sent")),
+            Some(("ada", "approved", "refused")),
+            Some(("ada", "denied", "accepted")),
+        ] {
+            rig.others.with(|inner| inner.proposed = proposed);
+            is_refused(&rig, "APPROVAL_REQUIRED", "nobody gave it at the centre").await;
+        }
+        asks(&rig, "notInitiator");
+        // The owner of the host, and whoever began the task.
+        for same in ["u", "grace"] {
+            rig.others.with(|inner| inner.proposed = Some((same, "approved", "accepted")));
+            is_refused(&rig, "APPROVAL_REQUIRED", "nobody else").await;
+        }
+        rig.others.with(|inner| inner.proposed = Some(("ada", "approved", "accepted")));
+        asks(&rig, "local");
+        is_refused(&rig, "CAPABILITY_DENIED", "at the host itself").await;
+        assert!(rig.backend.calls().is_empty());
+        asks(&rig, "notInitiator");
+        assert_eq!(rig.result("c1").await.status, ToolStatus::Succeeded);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_is_revoked_while_an_approval_is_looked_for_counts() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground).await;
+        asks(&rig, "any");
+        rig.others.with(|inner| inner.revokes = true);
+        is_refused(&rig, "POLICY_REVOKED", "an incident").await;
+        assert!(rig.backend.calls().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tenant_has_its_share_of_the_runs() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Arc::new(Rig::new(ground).await);
+        rig.backend.hold();
+        let runs: Vec<_> = (0..crate::TENANT_RUNNING)
+            .map(|n| {
+                let rig = rig.clone();
+                tokio::spawn(async move { rig.result(&format!("c{n}")).await.status })
+            })
+            .collect();
+        rig.backend.called(crate::TENANT_RUNNING).await;
+        let answer = rig.invoke("more").await;
+        assert!(answer.status == 429 && answer.text().contains("one tenant"), "{}", answer.text());
+        rig.backend.let_all();
+        for run in runs {
+            assert_eq!(run.await.unwrap(), ToolStatus::Succeeded);
+        }
+        assert_eq!(rig.result("more").await.status, ToolStatus::Succeeded);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_address_that_is_no_longer_allowed_is_not_called() {
     on_both(MIGRATIONS, |ground| async move {

@@ -93,7 +93,7 @@ async fn after_a_crash_nobody_knows_and_it_is_not_called_again() {
         let state = crate::State {
             foundation: rig.ground.foundation.clone(),
             settings: rig.settings.clone(),
-            turns: Arc::new(tokio::sync::Semaphore::new(1)),
+            turns: Arc::new(lanyard_governance_foundation::permits::Permits::new("runs", 1, 1)),
             pace: Arc::new(lanyard_governance_foundation::pace::Pace::new(1.0, 1.0)),
         };
         let host = agent("a", "one");

@@ -24,6 +24,14 @@ pub(crate) struct Inner {
     pub(crate) grants: Option<Value>,
     /// Calls approved.
     pub(crate) approved: Vec<String>,
+    /// The arguments that were approved, where they are not those of [`super::request`].
+    pub(crate) shown: Option<&'static str>,
+    /// Who proposed it at the centre, what, and what became of that.
+    pub(crate) proposed: Option<(&'static str, &'static str, &'static str)>,
+    /// The rule `r`.
+    pub(crate) approver: &'static str,
+    /// Revokes the policy when approvals are listed.
+    pub(crate) revokes: bool,
     /// Artifacts stored.
     pub(crate) artifacts: Vec<Vec<u8>>,
     /// Services that do not answer.
@@ -45,6 +53,10 @@ impl Default for Inner {
                 json!([{"name": "BackendTool.Invoke", "allowedToolNames": ["Search"], "requiresApproval": false}]),
             ),
             approved: Vec::new(),
+            shown: None,
+            proposed: Some(("ada", "approved", "accepted")),
+            approver: "any",
+            revokes: false,
             artifacts: Vec::new(),
             away: Vec::new(),
         }
@@ -85,11 +97,17 @@ async fn get_session(others: Others, ask: Ask<GetSession>) -> Result<SessionInfo
 
 async fn current_policy(others: Others, _: Ask<CurrentPolicy>) -> Result<PolicyState, Fault> {
     others.there("policy")?;
+    let approver = others.with(|inner| inner.approver);
     let active = others.with(|inner| inner.grants.clone()).map(|grants| {
         json!({
             "version": 3, "comment": "", "createdAt": AT,
             "document": {
-                "capabilities": grants, "bundleSeconds": 3_600, "offlineGraceSeconds": 0, "timeline": false,
+                "capabilities": grants,
+                "approvalRules": [{
+                    "approvalRuleId": "r", "title": "T", "description": "", "mustAsk": true, "approver": approver,
+                    "maxRemember": "once"
+                }],
+                "bundleSeconds": 3_600, "offlineGraceSeconds": 0, "timeline": false,
                 "llmPolicy": {"allowedModels": ["*"], "maxInputTokens": 1, "maxOutputTokens": 1, "maxSessionTokens": 1}
             }
         })
@@ -109,22 +127,36 @@ async fn approvals(others: Others, ask: Ask<ListCentralApprovals>) -> Result<Pag
         (&query["sessionId"], &query["agentId"], &query["state"]),
         (&json!("s"), &json!("one"), &json!("approved"))
     );
-    let approved = others.with(|inner| inner.approved.clone());
+    let (approved, shown, proposed) = others.with(|inner| {
+        if inner.revokes {
+            inner.grants = None;
+        }
+        (inner.approved.clone(), inner.shown, inner.proposed)
+    });
+    let proposals: Vec<Value> = proposed
+        .map(|(by, decision, outcome)| {
+            json!({
+                "proposalId": "p1", "decision": decision, "by": by, "byName": by, "at": AT, "outcome": outcome
+            })
+        })
+        .into_iter()
+        .collect();
     // One on each page.
     let number: usize = ask.query.next_token.as_deref().unwrap_or("0").parse().unwrap();
+    let text = |call: &str| shown.map_or_else(|| json!({"q": call}).to_string(), str::to_owned);
     let items = approved.get(number).map(|call| json!({
         "record": {
             "request": {
                 "approvalId": "q", "workspaceId": "w", "sessionId": "s", "taskId": "t", "stepId": "st",
                 "toolCallId": call, "toolName": "Search", "capability": "BackendTool.Invoke", "title": "x",
-                "actionSummary": "x", "riskLevel": "high", "reasons": [], "detail": {"other": {"text": "x"}},
+                "actionSummary": "x", "riskLevel": "high", "reasons": [], "detail": {"other": {"text": text(call)}},
                 "sandboxLevel": "full", "layer": "central", "approver": "any", "maxRemember": "once",
-                "rememberScope": "x", "initiator": "p", "requestedAt": AT, "deadline": AT, "policyEpoch": 1
+                "rememberScope": "x", "initiator": "central:grace", "requestedAt": AT, "deadline": AT, "policyEpoch": 1
             },
             "state": "approved",
             "answer": {"decision": "approved", "remember": "once", "decidedBy": "p", "decidedAt": AT}
         },
-        "agentId": "one", "answerable": false, "receivedAt": AT, "settledAt": AT, "proposals": []
+        "agentId": "one", "answerable": false, "receivedAt": AT, "settledAt": AT, "proposals": proposals
     }));
     let items: Vec<ApprovalInfo> =
         items.into_iter().map(|item| serde_json::from_value(item).unwrap()).collect();

@@ -83,16 +83,18 @@ impl Jobs {
         job: JobId,
         by: Option<UserId>,
     ) -> Result<(), WireError> {
-        let tie = host.centre.tie();
-        let Some(enrolled) = tie.enrolled() else { return Ok(()) };
-        let wire = enrolled.way.wire()?;
-        if !enrolled.consent.accept_jobs {
-            let text = "the owner of this machine takes no jobs from the central services; \
-                        `lanyard sync consent --jobs on` there allows it";
-            return Err(WireError::new(ErrorCode::Unauthorized, text));
-        }
-        let handle = {
+        let (handle, wire) = {
             let mut running = self.map();
+            // Read while the map is held: whoever takes the consent back does so first and then ends what is in the map,
+            // so that no job slips in between.
+            let tie = host.centre.tie();
+            let Some(enrolled) = tie.enrolled() else { return Ok(()) };
+            if !enrolled.consent.accept_jobs {
+                let text = "the owner of this machine takes no jobs from the central services; \
+                            `lanyard sync consent --jobs on` there allows it";
+                return Err(WireError::new(ErrorCode::Unauthorized, text));
+            }
+            let wire = enrolled.way.wire()?;
             if running.contains_key(&job) || self.notes.holds(&job) {
                 return Ok(());
             }
@@ -103,7 +105,7 @@ impl Jobs {
             let handle =
                 Handle { cancel: host.stop.child_token(), why: Arc::default(), place: Arc::default() };
             running.insert(job.clone(), handle.clone());
-            handle
+            (handle, wire)
         };
         let (host, slots) = (host.clone(), self.slots.clone());
         self.tasks.spawn(async move {
@@ -124,6 +126,12 @@ impl Jobs {
     #[cfg(test)]
     pub(super) fn knows(&self, job: &JobId) -> bool {
         self.map().contains_key(job)
+    }
+
+    /// Nobody begins or ends a job meanwhile.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Sized + '_ {
+        self.map()
     }
 
     /// As after the host's death: nobody remembers what was under way.

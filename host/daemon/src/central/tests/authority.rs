@@ -54,6 +54,20 @@ async fn an_enrolled_hosts_session_has_both_layers_the_centres_workspace_and_one
 }
 
 #[tokio::test]
+async fn what_was_granted_at_the_creation_serves_one_opening_and_no_doubt_later() {
+    let house = House::new(Played::default());
+    house.enrol(false, false).await;
+    let opened = house.session().await.unwrap();
+    house.host().sessions.open(house.host(), &opened.session_id).await.unwrap();
+    assert_eq!(house.wire.told().len(), 1);
+    // What is held does not count any more, seconds after the creation: the centre is asked.
+    house.host().authority.issue(&claim(&house, &opened)).await.unwrap();
+    let told = house.wire.told();
+    assert!(matches!(told.as_slice(), [Told::Created(_), Told::Resumed(..)]), "{told:?}");
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_that_does_not_fit_does_not_begin_and_says_why() {
     let house = House::new(Played { unfit: true, ..Played::default() });
     house.enrol(false, false).await;

@@ -118,6 +118,38 @@ async fn news_of_the_policy_are_on_disk_before_they_are_acknowledged_and_never_g
 }
 
 #[tokio::test]
+async fn one_message_with_an_absurd_epoch_is_refused_and_changes_nothing() {
+    let house = House::new(Played::default());
+    house.enrol(false, false).await;
+    house.obey(1, None, Order::PolicyEpoch { epoch: 5, revoked: None }).await.unwrap();
+    for (epoch, revoked) in [(1 << 40, None), (u64::MAX, Some("leaked".to_owned())), (1_000_006, None)] {
+        let refused = house.obey(2, None, Order::PolicyEpoch { epoch, revoked }).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::InvalidRequest, "{refused}");
+        assert_eq!(house.host().centre.news.borrow().epoch, 5);
+    }
+    let agent = AgentId::new("agent_1").unwrap();
+    assert_eq!(crate::central::consent::read_news(&house.host().centre.dir, &agent).unwrap().epoch, 5);
+    house.obey(3, None, Order::PolicyEpoch { epoch: 1_000_005, revoked: None }).await.unwrap();
+    assert_eq!(house.host().centre.news.borrow().epoch, 1_000_005);
+    house.stop().await;
+}
+
+#[test]
+fn the_same_number_under_another_enrolment_is_another_command() {
+    let by = |agent: &str, number| crate::central::commands::By {
+        user: None,
+        name: None,
+        agent: Some(AgentId::new(agent).unwrap()),
+        number,
+    };
+    let key = |agent: &str, number| by(agent, number).key().unwrap();
+    assert_eq!(key("agent_1", 7), key("agent_1", 7));
+    assert_ne!(key("agent_1", 7), key("agent_2", 7));
+    assert_ne!(key("agent_1", 7), key("agent_1", 8));
+    key(&"a".repeat(128), u64::MAX);
+}
+
+#[tokio::test]
 async fn a_live_sessions_policy_takes_notice_before_the_acknowledgement() {
     let house = House::new(Played::default());
     house.enrol(false, false).await;

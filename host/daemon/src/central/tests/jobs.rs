@@ -280,3 +280,46 @@ async fn a_revoked_policy_ends_a_job_that_waits() {
     assert!(told.reason.unwrap().contains("Ann: leaked"));
     house.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_begins_while_the_owner_takes_the_consent_back_does_not_slip_in() {
+    let house = House::new(Played::default());
+    house.enrol(true, false).await;
+    let job = house.write_job();
+    let host = house.host().clone();
+    let (begun, jobs) = {
+        let jobs = host.centre.jobs();
+        let held = jobs.hold();
+        let (other, same) = (host.clone(), job.clone());
+        let begun = tokio::spawn(async move { other.centre.jobs().begin(&other, same, None).await });
+        // It has come as far as it can.
+        std::thread::sleep(Duration::from_millis(200));
+        let Tie::Enrolled(enrolled) = host.centre.tie() else { panic!() };
+        let said = Consent { accept_jobs: false, ..enrolled.consent };
+        let withdrawn = Enrolled { consent: said, ..Enrolled::clone(&enrolled) };
+        host.centre.tie.send_replace(Tie::Enrolled(Arc::new(withdrawn)));
+        drop(held);
+        (begun, jobs)
+    };
+    jobs.cancel_all("the owner of the machine takes no jobs any more");
+    let refused = begun.await.unwrap().unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Unauthorized);
+    assert!(!jobs.knows(&job));
+    assert_eq!(house.wire.states(), []);
+    drop(host);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_begun_before_ends_when_the_owner_takes_no_jobs_any_more() {
+    let house = House::new(Played::default());
+    house.enrol(true, false).await;
+    let job = house.write_job();
+    house.begin(&job).await.unwrap();
+    // It is in the map when the command is answered, although nothing has run yet.
+    house.host().centre.jobs().cancel_all("the owner of the machine takes no jobs any more");
+    until(|| !house.host().centre.jobs().knows(&job)).await;
+    assert!(!house.work().join("new.txt").exists());
+    assert!(!house.wire.states().contains(&JobState::Running));
+    house.stop().await;
+}

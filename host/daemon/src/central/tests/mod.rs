@@ -3,6 +3,7 @@
 mod authority;
 mod commands;
 mod jobs;
+mod news;
 mod owner;
 mod pairings;
 mod shipping;

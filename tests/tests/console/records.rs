@@ -1,0 +1,85 @@
+//! Audit records and figures.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lanyard_tests::browser::Device;
+use lanyard_tests::central::until;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::scene::{self, Album, EVERYTHING, Scene};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_found_proved_and_exported() -> Result<()> {
+    let scene = Scene::begin().await?;
+    let (machine, agent) = scene.host("Study Linux", EVERYTHING).await?;
+    let page = scene.operator(Device::Desktop).await?;
+    let album = Album::of(&page);
+    let session = scene::gives(&machine, "Clean up").await?;
+    scene::answers(&machine, "approve").await?;
+    scene::goes(&page, &format!("#/sessions/{session}")).await?;
+    page.sees(scene::DONE).await?;
+
+    // Found by words in them, and shown in full.
+    scene::goes(&page, "#/audit").await?;
+    page.sees("no. 1").await?;
+    page.types("Text", "OLD build").await?;
+    until("the host's records are found", || async {
+        page.press("Search").await?;
+        Ok(page.sees_within("tool_completed", Duration::from_secs(2)).await.ok())
+    })
+    .await?;
+    album.takes("audit-found").await?;
+    scene::follows(&page, "tool_completed").await?;
+    page.sees("Particulars").await?;
+    page.sees(session.as_str()).await?;
+    page.sees(&format!("{agent}, no.")).await?;
+    album.takes("audit-record").await?;
+    page.press("Close").await?;
+    page.types("Text", "nobody ever wrote this").await?;
+    page.press("Search").await?;
+    page.sees("No such records").await?;
+
+    // Proved whole; exported, one record a line.
+    scene::goes(&page, "#/audit/chains").await?;
+    page.press("Verify all chains").await?;
+    page.sees("chains are whole").await?;
+    album.takes("chains-whole").await?;
+    let folder = scene.central.path().join("downloads");
+    std::fs::create_dir(&folder)?;
+    page.downloads_to(&folder).await?;
+    page.press("Download").await?;
+    let file = folder.join("lanyard-audit.jsonl");
+    let text = until("the export is there", || async { Ok(std::fs::read_to_string(&file).ok()) }).await?;
+    let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(lines.iter().any(|line| line.to_string().contains("old build")), "{text}");
+    ensure!(lines.iter().all(|line| line["hash"].is_string() && line["seq"].is_u64()), "{text}");
+
+    // One letter changed in the database is found, and its place is named.
+    let database = scene.central.state_dir().join("central.sqlite");
+    let tamper = "UPDATE audit_records SET event = replace(event, 'old build', 'old guild') \
+                  WHERE event LIKE '%old build%' AND event_type = 'tool_completed'; SELECT changes();";
+    let changed =
+        Command::new("sqlite3").args(["-cmd", ".timeout 10000"]).arg(&database).arg(tamper).output().await?;
+    let said = String::from_utf8_lossy(&changed.stdout).trim().to_owned();
+    ensure!(changed.status.success() && said != "0", "{said} {}", String::from_utf8_lossy(&changed.stderr));
+    page.press("Verify all chains").await?;
+    page.sees("are broken").await?;
+    page.sees("broken").await?;
+    let broken = page.eval("return [...document.querySelectorAll('article')].filter(a => a.innerText.includes('broken')).map(a => a.innerText)").await?;
+    let broken = broken.as_array().context("a list")?.clone();
+    ensure!(
+        broken.len() == 1 && broken[0].as_str().is_some_and(|text| text.contains(agent.as_str())),
+        "{broken:?}"
+    );
+    album.takes("chains-broken").await?;
+
+    // Figures of what was done.
+    scene::goes(&page, "#/telemetry").await?;
+    page.sees_within("How long a model call takes", Duration::from_secs(60)).await?;
+    page.sees("RunCommand").await?;
+    page.sees("scripted-1").await?;
+    album.takes("telemetry-figures").await?;
+    album.verdict()
+}
