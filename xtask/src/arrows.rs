@@ -77,7 +77,7 @@ const ARROWS: &[(&str, Allowed)] = &[
     ),
     ("lanyard-governance-api", Only(&["lanyard-protocol"])),
     ("lanyard-governance-client", Only(&["lanyard-governance-api", "lanyard-protocol"])),
-    ("lanyard-governance-foundation", SERVICE),
+    ("lanyard-governance-foundation", Only(&["lanyard-governance-api", "lanyard-protocol"])),
     ("lanyard-service-session", SERVICE),
     // Dry runs ask the very code that hosts decide with.
     (

@@ -313,7 +313,7 @@ fn Terms(editor: Editor) -> impl IntoView {
                     <At editor pointer=fixed("/minHostVersion") kind=Kind::Text label="Least host version" hint="Like 0.1.0. Empty: any."/>
                     <At editor pointer=fixed("/requiredTools") kind=Kind::NeededLines label="Tools a host must have" hint="One a line."/>
                     <At editor pointer=fixed("/featureFlags") kind=Kind::Flags label="Feature flags" hint="One a line: name, or name = off."/>
-                    <OnOff editor pointer="/timeline".to_owned() label="Hosts send the live timeline" hint="Prompts, answers and tool outputs are then seen here as they happen. Off: only the history after each task."/>
+                    <OnOff editor pointer="/timeline".to_owned() label="Hosts send the live timeline" hint="Prompts, answers and what tools did are then seen here as it happens; the output of a command once it has ended. Off: only the history after each task."/>
                 </div>
             </Card>
         </Section>

@@ -23,11 +23,7 @@ const HOSTS: usize = 10_000;
 const AT_ONCE: usize = 32;
 
 pub(super) async fn measure(table: &mut Table, central: &Installation) -> Result<()> {
-    rustix::process::setrlimit(
-        rustix::process::Resource::Nofile,
-        rustix::process::Rlimit { current: Some(65_536), maximum: Some(65_536) },
-    )
-    .context("as many connections need as many open files")?;
+    open_files()?;
     let admin = central.operator().await?;
     let fleet = enrol(&admin, central).await?;
     let pid = central.replica(0).pid()?;
@@ -65,6 +61,19 @@ pub(super) async fn measure(table: &mut Table, central: &Installation) -> Result
     table.number("central: processor for it", busy.as_secs_f64() * 1e3, "ms");
     admin.call::<ActivatePolicy>(&["1"], &Nothing {}, &Nothing {}).await?;
     Ok(())
+}
+
+/// As many as this user may have: each host is a connection at both ends, and central inherits the limit.
+fn open_files() -> Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let wanted = u64::try_from(HOSTS)? + 2_000;
+    ensure!(
+        limit.maximum.is_none_or(|most| most >= wanted),
+        "{HOSTS} hosts need {wanted} open files, and this user may have {:?}: raise `ulimit -Hn`",
+        limit.maximum
+    );
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).context("the limit of open files")
 }
 
 async fn enrol(admin: &Admin, central: &Installation) -> Result<Vec<TestAgent>> {
