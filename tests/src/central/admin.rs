@@ -39,6 +39,12 @@ impl Admin {
         Ok(Self { base: base.to_owned(), token: token.map(str::to_owned), http })
     }
 
+    /// Somebody else by the same HTTP client: making one reads the system's certificates.
+    #[must_use]
+    pub fn as_somebody(&self, token: Option<&str>) -> Self {
+        Self { token: token.map(str::to_owned), ..self.clone() }
+    }
+
     /// Signs in by a link.
     ///
     /// # Errors

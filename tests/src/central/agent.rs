@@ -110,12 +110,28 @@ impl TestAgent {
         Self::enrol_with(base, token, name, key).await
     }
 
+    /// A key that nobody has used.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn fresh_key() -> Result<KeyPair> {
+        Ok(KeyPair::generate_for(&PKCS_ED25519)?)
+    }
+
     /// Enrols a key with a token.
     ///
     /// # Errors
     /// Refused.
     pub async fn enrol_with(base: &str, token: &str, name: &str, key: KeyPair) -> Result<Self> {
-        let nobody = Admin::with(base, None)?;
+        Self::enrol_as(Admin::with(base, None)?, token, name, key).await
+    }
+
+    /// The same by an HTTP client that exists: making one reads the system's certificates.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn enrol_as(nobody: Admin, token: &str, name: &str, key: KeyPair) -> Result<Self> {
+        let base = &nobody.base.clone();
         let body = ExchangeRequest {
             token: token.to_owned(),
             csr_pem: request(&key)?,
@@ -123,9 +139,9 @@ impl TestAgent {
             machine: machine(name),
         };
         let identity = nobody.post::<ExchangeToken>(&[], &body).await?;
-        let beating = Admin::with(base, Some(&identity.service_token))?;
+        let beating = nobody.as_somebody(Some(&identity.service_token));
         let mut agent = Self { identity, key, base: base.to_owned(), agent: nobody, beating };
-        agent.agent = Admin::with(base, Some(&agent.access_token().await?))?;
+        agent.agent.token = Some(agent.access_token().await?);
         Ok(agent)
     }
 
@@ -150,7 +166,7 @@ impl TestAgent {
     /// # Errors
     /// Refused.
     pub async fn access_token(&self) -> Result<String> {
-        let nobody = Admin::with(&self.base, None)?;
+        let nobody = self.agent.as_somebody(None);
         let body = AccessTokenRequest { proof: self.proof(Purpose::AccessToken, Timestamp::now())? };
         Ok(nobody.post::<CreateAccessToken>(&[self.id().as_str()], &body).await?.token)
     }

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 32;
 pub(super) async fn measure(table: &mut Table, central: &Installation) -> Result<()> {
     open_files()?;
     let admin = central.operator().await?;
-    let fleet = enrol(&admin, central).await?;
+    let fleet = enrol(&admin).await?;
     let pid = central.replica(0).pid()?;
     // All of them poll, and have done so once.
     let waiting = Arc::new(Barrier::new(HOSTS + 1));
@@ -76,7 +76,7 @@ fn open_files() -> Result<()> {
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).context("the limit of open files")
 }
 
-async fn enrol(admin: &Admin, central: &Installation) -> Result<Vec<TestAgent>> {
+async fn enrol(admin: &Admin) -> Result<Vec<TestAgent>> {
     let (places, mut enrolling) = (Arc::new(Semaphore::new(AT_ONCE)), Vec::new());
     for thousand in 0..HOSTS / 1_000 {
         let wanted = NewEnrolmentToken {
@@ -88,11 +88,13 @@ async fn enrol(admin: &Admin, central: &Installation) -> Result<Vec<TestAgent>> 
         };
         let token = admin.post::<CreateEnrolmentToken>(&[], &wanted).await?.token;
         for number in 0..1_000 {
-            let (token, base, places) = (token.clone(), central.url(0), places.clone());
+            let nobody = admin.as_somebody(None);
+            let (token, places) = (token.clone(), places.clone());
             enrolling.push(tokio::spawn(async move {
                 let _place = places.acquire_owned().await?;
                 let name = format!("host-{thousand}-{number}");
-                let agent = TestAgent::enrol(&base, &token, &name).await?;
+                let key = TestAgent::fresh_key()?;
+                let agent = TestAgent::enrol_as(nobody, &token, &name, key).await?;
                 agent.beat(&heartbeat(&name)).await?;
                 anyhow::Ok(agent)
             }));
