@@ -6,7 +6,6 @@
 mod api;
 mod central;
 mod pages;
-mod panic;
 mod parts;
 mod poll;
 mod prefs;
@@ -15,7 +14,11 @@ mod shell;
 mod who;
 mod words;
 
+/// What a fault of the page means for whoever uses it.
+const MEANING: &str = "Its program has a fault. Central and the hosts are not affected. Load the page again; what was typed and \
+                         not saved is lost.";
+
 fn main() {
-    panic::show();
+    lanyard_web_ui::panic::show(MEANING);
     leptos::mount::mount_to_body(shell::App);
 }

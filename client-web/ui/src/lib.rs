@@ -12,6 +12,7 @@ pub mod form;
 pub mod icon;
 pub mod list;
 pub mod output;
+pub mod panic;
 pub mod press;
 pub mod prose;
 pub mod returns;

@@ -10,15 +10,13 @@ use web_sys::{Document, Element, HtmlElement, Location, Window};
 
 /// For people. What the panic said may quote what was on the screen: it is for the console alone.
 const TITLE: &str = "This page has stopped";
-const MEANING: &str = "Its program has a fault. The host is not affected, and tasks go on. Load the page again; what was typed \
-                       and not sent is lost.";
 
-/// Shows panics from now on.
-pub(crate) fn show() {
-    std::panic::set_hook(Box::new(panicked));
+/// Shows panics from now on. `meaning`: what one means for whoever uses this page, in a sentence or three.
+pub fn show(meaning: &'static str) {
+    std::panic::set_hook(Box::new(move |info| panicked(info, meaning)));
 }
 
-fn panicked(info: &PanicHookInfo<'_>) {
+fn panicked(info: &PanicHookInfo<'_>, meaning: &str) {
     static SHOWN: AtomicBool = AtomicBool::new(false);
     web_sys::console::error_1(&JsValue::from(info.to_string()));
     // What calls into the program still may panic again.
@@ -27,14 +25,14 @@ fn panicked(info: &PanicHookInfo<'_>) {
     }
     // Nothing of the page's own may be relied on here, its parts included.
     if let Some(window) = web_sys::window()
-        && let Err(error) = replace(&window)
+        && let Err(error) = replace(&window, meaning)
     {
         web_sys::console::error_1(&error);
     }
 }
 
 /// Puts a few words and a button in the place of everything.
-fn replace(window: &Window) -> Result<(), JsValue> {
+fn replace(window: &Window, meaning: &str) -> Result<(), JsValue> {
     let none = || JsValue::from("the page has no body");
     let document = window.document().ok_or_else(none)?;
     let body = document.body().ok_or_else(none)?;
@@ -44,7 +42,7 @@ fn replace(window: &Window) -> Result<(), JsValue> {
     let page = document.create_element("main")?;
     page.set_class_name("full-page");
     page.set_attribute("role", "alert")?;
-    let (title, meaning) = (with_text(&document, "h1", TITLE)?, with_text(&document, "p", MEANING)?);
+    let (title, meaning) = (with_text(&document, "h1", TITLE)?, with_text(&document, "p", meaning)?);
     for part in [&title, &meaning, button.as_ref()] {
         page.append_child(part)?;
     }
