@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use lanyard_protocol::Timestamp;
 use lanyard_protocol::event::{EventBody, SessionEvent};
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::session::TaskOptions;
@@ -72,7 +73,7 @@ impl Scene {
     /// The device that was paired last.
     pub(crate) async fn device(&self) -> Result<String> {
         let devices = self.devices().await?;
-        let newest = devices.iter().max_by_key(|device| device["pairedAt"].as_str().map(str::to_owned));
+        let newest = devices.iter().max_by_key(|device| device["pairedAt"].as_str()?.parse::<Timestamp>().ok());
         let id = newest.and_then(|device| device["deviceId"].as_str());
         Ok(id.context("no device is paired")?.to_owned())
     }

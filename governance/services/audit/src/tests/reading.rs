@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use http::Request;
 use lanyard_governance_api::people::Role;
 use lanyard_governance_foundation::testing::on_both;
+use lanyard_protocol::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -78,7 +79,8 @@ async fn every_filter_finds_what_it_says_on_every_page_size() {
             let mut newest_first = items.clone();
             newest_first.sort_by_key(|i| {
                 std::cmp::Reverse((
-                    i["receivedAt"].as_str().unwrap().to_owned(),
+                    // As an instant: its text leaves out zeros at its end, and does not sort.
+                    i["receivedAt"].as_str().unwrap().parse::<Timestamp>().unwrap(),
                     i["source"].as_str().unwrap().to_owned(),
                     i["seq"].as_u64().unwrap(),
                 ))
