@@ -1,7 +1,30 @@
 //! The one table of characters that a reader does not see, or takes for others (Unicode 16, DerivedCoreProperties and
 //! PropList; UTS #39).
 //!
-//! Whoever shows foreign text, or compares names, asks here; how such a character is written out is theirs to decide.
+//! Whoever shows foreign text, or compares names, asks here. Which of them are hidden depends on what is shown and is
+//! theirs to decide; how a hidden one is written out is the same everywhere, see [`written_out`].
+
+use std::borrow::Cow;
+
+/// Opens the mark of a character that is written out. Who shows text that has no marks yet hides this one too, so that
+/// no mark can be forged.
+pub const OPENING: char = '\u{27e6}';
+
+/// The text with every hidden character as its code point: `⟦U+202E⟧`.
+pub fn written_out(raw: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !raw.contains(&hidden) {
+        return Cow::Borrowed(raw);
+    }
+    let mut shown = String::with_capacity(raw.len() + 16);
+    for c in raw.chars() {
+        if hidden(c) {
+            shown.push_str(&format!("{OPENING}U+{:04X}\u{27e7}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
 
 /// Whether a character shows nothing, or changes how its neighbours are shown: default-ignorable code points, direction
 /// controls, line and paragraph separators, interlinear and tag characters. The two selectors that only choose between

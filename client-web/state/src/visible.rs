@@ -6,10 +6,7 @@
 
 use std::borrow::Cow;
 
-use lanyard_protocol::visible::{is_false_space, is_invisible};
-
-/// Opens a mark.
-const OPENING: char = '\u{27e6}';
+use lanyard_protocol::visible::{OPENING, is_false_space, is_invisible, written_out};
 
 /// Whether the host has written the marks already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +19,12 @@ pub enum Marks {
 
 /// One line: line feeds are written out too, tabs stay.
 pub fn line(raw: &str, marks: Marks) -> Cow<'_, str> {
-    write_out(raw, |c| hidden(c, marks) && c != '\t')
+    written_out(raw, |c| hidden(c, marks) && c != '\t')
 }
 
 /// Text of several lines: line feeds and tabs stay.
 pub fn block(raw: &str, marks: Marks) -> Cow<'_, str> {
-    write_out(raw, |c| hidden(c, marks) && c != '\t' && c != '\n')
+    written_out(raw, |c| hidden(c, marks) && c != '\t' && c != '\n')
 }
 
 fn hidden(c: char, marks: Marks) -> bool {
@@ -37,21 +34,6 @@ fn hidden(c: char, marks: Marks) -> bool {
         Marks::Missing => c == OPENING,
     };
     c.is_control() || is_invisible(c) || by_marks
-}
-
-fn write_out(raw: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !raw.contains(&hidden) {
-        return Cow::Borrowed(raw);
-    }
-    let mut shown = String::with_capacity(raw.len() + 16);
-    for c in raw.chars() {
-        if hidden(c) {
-            shown.push_str(&format!("{OPENING}U+{:04X}\u{27e7}", u32::from(c)));
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
 }
 
 #[cfg(test)]

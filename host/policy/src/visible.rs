@@ -6,17 +6,17 @@
 
 use std::borrow::Cow;
 
-use lanyard_protocol::visible::is_false_space;
+use lanyard_protocol::visible::{OPENING, is_false_space, written_out};
 pub use lanyard_protocol::visible::{is_invisible, is_style_selector};
 
 /// Text of several lines; line feeds and tabs stay.
 pub fn text(raw: &str) -> Cow<'_, str> {
-    write_out(raw, |c| c == '\n' || c == '\t')
+    written_out(raw, |c| hidden(c) && c != '\n' && c != '\t')
 }
 
 /// Text of one line; line feeds and tabs are written out too.
 pub fn line(raw: &str) -> Cow<'_, str> {
-    write_out(raw, |_| false)
+    written_out(raw, hidden)
 }
 
 /// [`line()`], cut to at most `max_chars` characters of the original with the number left out named.
@@ -30,21 +30,8 @@ pub fn clipped_line(raw: &str, max_chars: usize) -> String {
     }
 }
 
-fn write_out(raw: &str, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let hidden =
-        |c: char| (c.is_control() && !kept(c)) || is_invisible(c) || is_false_space(c) || c == '\u{27e6}';
-    if !raw.contains(hidden) {
-        return Cow::Borrowed(raw);
-    }
-    let mut shown = String::with_capacity(raw.len() + 16);
-    for c in raw.chars() {
-        if hidden(c) {
-            shown.push_str(&format!("\u{27e6}U+{:04X}\u{27e7}", u32::from(c)));
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
+fn hidden(c: char) -> bool {
+    c.is_control() || is_invisible(c) || is_false_space(c) || c == OPENING
 }
 
 #[cfg(test)]
