@@ -18,6 +18,7 @@ mod sessions;
 mod socket;
 mod sources;
 mod start;
+mod startup_pages;
 mod state_dir;
 mod uploads;
 mod web;
