@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod central;
 pub mod device;
+pub mod executable;
 pub mod gateway;
 pub mod host;
 #[cfg(target_os = "linux")]
@@ -11,4 +12,5 @@ pub mod long;
 pub mod look;
 pub mod machine;
 pub mod newcomer;
+pub mod port;
 pub mod stage;

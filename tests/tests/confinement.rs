@@ -17,6 +17,7 @@ use lanyard_protocol::method::{Health, ListApprovals};
 use lanyard_protocol::policy::SandboxLevel;
 use lanyard_protocol::session::TaskOptions;
 use lanyard_protocol::tool::ToolStatus;
+use lanyard_tests::executable;
 use lanyard_tests::gateway::{Script, call, calls, say};
 use lanyard_tests::host::binary;
 use lanyard_tests::look;
@@ -41,7 +42,7 @@ async fn cage() -> Result<Stage> {
             false => call("RunCommand", serde_json::from_str(request.last("user")).unwrap_or_default()),
         });
     let stage = Stage::with(script).await?;
-    std::fs::copy(probe(), stage.host.workspace().join("probe"))?;
+    executable::copy(&probe(), &stage.host.workspace().join("probe"))?;
     Ok(stage)
 }
 
@@ -151,7 +152,7 @@ async fn an_agent_cannot_approve_itself() -> Result<()> {
     });
     let mut stage = Stage::with(script).await?;
     let (work, state) = (stage.host.workspace(), stage.host.state_dir());
-    std::fs::copy(binary()?, work.join("lanyard"))?;
+    executable::copy(&binary()?, &work.join("lanyard"))?;
     let attack = format!("export LANYARD_STATE_DIR='{}'\n{attack}\n", state.display());
     stage.file("attack.sh", &attack)?;
     stage.start("go").await?;
@@ -215,13 +216,10 @@ fn everything_holds_for_an_ordinary_user() -> Result<()> {
     }
     // Where the binaries lie may be closed to others.
     let directory = tempfile::tempdir()?;
-    let open = |path: &Path| std::fs::set_permissions(path, PermissionsExt::from_mode(0o755));
-    open(directory.path())?;
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755))?;
     let give = |from: PathBuf, name: &str| {
         let to = directory.path().join(name);
-        std::fs::copy(from, &to)?;
-        open(&to)?;
-        anyhow::Ok(to)
+        executable::copy(&from, &to).map(|()| to)
     };
     let suite = give(std::env::current_exe()?, "suite")?;
     let (lanyard, probe) = (give(binary()?, "lanyard")?, give(probe(), "probe")?);

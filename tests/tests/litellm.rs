@@ -5,7 +5,7 @@
 //! proxy takes ten seconds to start. Skipped, with the reason printed, only where PyPI is out of reach.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use lanyard_protocol::event::SessionEvent;
 use lanyard_tests::gateway::{Script, ScriptedGateway, Turn, call, say, shapes};
 use lanyard_tests::host::{HostOptions, TestHost};
 use lanyard_tests::look;
+use lanyard_tests::port::Port;
 use lanyard_tests::stage::unasked;
 use serde_json::json;
 use tempfile::TempDir;
@@ -89,6 +90,7 @@ struct LiteLlm {
     url: String,
     dir: TempDir,
     process: Child,
+    _port: Port,
 }
 
 impl LiteLlm {
@@ -107,14 +109,15 @@ impl LiteLlm {
         });
         // JSON is YAML.
         std::fs::write(dir.path().join("config.yaml"), config.to_string())?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let held = Port::reserve()?;
+        let port = held.address().port();
         let log = std::fs::File::create(dir.path().join("log"))?;
         let mut command = Command::new(venv.join("bin/litellm"));
         command.args(["--config", "config.yaml", "--host", "127.0.0.1", "--port", &port.to_string()]);
         command.current_dir(dir.path()).env("HOME", dir.path()).env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         let process = command.spawn()?;
-        let mut proxy = Self { url: format!("http://127.0.0.1:{port}/v1"), dir, process };
+        let mut proxy = Self { url: format!("http://127.0.0.1:{port}/v1"), dir, process, _port: held };
         tokio::time::timeout(START, proxy.ready(port)).await.with_context(|| proxy.log())??;
         Ok(proxy)
     }

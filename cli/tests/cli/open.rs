@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -20,9 +20,16 @@ fn browser(home: &Home) -> (String, PathBuf) {
         "#!/bin/sh\necho \"$@\" > {0}.args\ncat \"$1\" > {0}.part\nmv {0}.part {0}\n",
         seen.display()
     );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    executable(&program, &script);
     (program.display().to_string(), seen)
+}
+
+/// Writes a program, by another process: what another test starts in that moment has open, until it has begun, what this
+/// process has, and a file that is open for writing cannot be run.
+fn executable(at: &Path, text: &str) {
+    let script = r#"printf %s "$2" > "$1" && chmod 700 "$1""#;
+    let wrote = Command::new("sh").args(["-c", script, "sh"]).arg(at).arg(text).status();
+    assert!(wrote.unwrap().success());
 }
 
 fn until_there(path: &PathBuf) -> String {
@@ -63,8 +70,7 @@ fn without_a_screen_it_is_said_what_to_do() {
         assert!(err.contains(way_out), "{err}");
     }
     let failing = host.home.work().join("failing");
-    std::fs::write(&failing, "#!/bin/sh\nexit 3\n").unwrap();
-    std::fs::set_permissions(&failing, std::fs::Permissions::from_mode(0o700)).unwrap();
+    executable(&failing, "#!/bin/sh\nexit 3\n");
     let output = host.home.lanyard(&["open"]).env("BROWSER", &failing).output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && err.contains("open --print"), "{err}");

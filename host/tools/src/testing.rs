@@ -1,6 +1,8 @@
 //! A session on a temporary machine: real directories, the real sandbox, the real policy.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use lanyard_policy::bundle::LocalDefault;
@@ -221,6 +223,17 @@ pub(crate) fn request(tool: &str, arguments: Value) -> ToolRequest {
         tool_call_id: ToolCallId::new("call-1").unwrap(),
         capability: None,
     }
+}
+
+/// Writes a program, by another process: what another test starts in that moment has open, until it has begun, what this
+/// process has, and a file that is open for writing cannot be run ("text file busy").
+pub(crate) fn executable(at: &Path, text: &str) {
+    std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+    let script = r#"cat > "$1" && chmod 755 "$1""#;
+    let mut shell = Command::new("sh");
+    let mut shell = shell.args(["-c", script, "sh"]).arg(at).stdin(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(shell.wait().unwrap().success());
 }
 
 fn make_private(path: &Path) {

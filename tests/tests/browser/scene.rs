@@ -73,7 +73,8 @@ impl Scene {
     /// The device that was paired last.
     pub(crate) async fn device(&self) -> Result<String> {
         let devices = self.devices().await?;
-        let newest = devices.iter().max_by_key(|device| device["pairedAt"].as_str()?.parse::<Timestamp>().ok());
+        let newest =
+            devices.iter().max_by_key(|device| device["pairedAt"].as_str()?.parse::<Timestamp>().ok());
         let id = newest.and_then(|device| device["deviceId"].as_str());
         Ok(id.context("no device is paired")?.to_owned())
     }

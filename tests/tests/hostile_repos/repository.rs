@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
+use lanyard_tests::executable;
 
 /// A repository with one commit, one changed file, and a program that leaves a mark when it runs.
 pub(crate) struct Repository {
@@ -22,8 +23,7 @@ impl Repository {
             "#!/bin/sh\nfor d in \"$TMPDIR\" \"$HOME\" '{}' .; do touch \"$d/ran-{name}\"; done 2>/dev/null\n",
             work.display()
         );
-        std::fs::write(&bait, text)?;
-        std::fs::set_permissions(&bait, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        executable::write(&bait, &text)?;
         let repository =
             Self { name, dir: dir.to_owned(), work: work.to_owned(), bait: bait.display().to_string() };
         repository.git(&["init", "-q", "-b", "main"])?;
@@ -53,8 +53,7 @@ impl Repository {
 
     pub(crate) fn hook(&self, directory: &Path, name: &str) -> Result<()> {
         std::fs::create_dir_all(directory)?;
-        std::fs::copy(&self.bait, directory.join(name))?;
-        Ok(())
+        executable::copy(self.bait.as_ref(), &directory.join(name))
     }
 
     pub(crate) fn hooks(&self, directory: &Path) -> Result<()> {

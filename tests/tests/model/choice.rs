@@ -162,7 +162,7 @@ async fn a_local_server_that_is_gone_is_replaced() {
 async fn a_local_server_that_is_busy_is_kept() {
     let (listener, url) = listener();
     let server = answers(listener, vec![("200 OK", "{\"data\":[{\"id\":\"m\"}]}")]);
-    let chosen = selector_with(local(vec![at("busy", &url)]), Duration::from_secs(2));
+    let chosen = selector_with(local(vec![at("busy", &url)]), Duration::from_secs(5));
     assert_eq!(chosen.current().await.info().source, "busy");
     // Connections are still taken, by the backlog, and nothing is said.
     let (_still_listening, _) = server.join().unwrap();

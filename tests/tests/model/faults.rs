@@ -160,7 +160,7 @@ async fn silence_ends_the_attempt() {
 async fn a_stream_that_never_ends_is_ended() {
     let endless = Turn::stream().repeat(": ping\n\n", usize::MAX);
     let gateway = ScriptedGateway::start(endless);
-    let timings = Timings { total: Duration::from_millis(300), ..Timings::default() };
+    let timings = Timings { total: Duration::from_secs(2), ..Timings::default() };
     let outcome = call_with(options(&gateway.url()), timings).await;
     let error = outcome.error();
     assert!(error.to_string().contains("did not end"), "{error}");

@@ -112,7 +112,11 @@ async fn a_moved_socket_keeps_its_connections() {
     let seen = host.device().await;
     let before = seen.address();
     dialer.rebind().unwrap();
-    for _ in 0..3 {
+    for round in 0..100 {
+        // What is said at once may still go through the socket before.
+        if round >= 3 && seen.address() != before {
+            break;
+        }
         let (mut send, mut recv) = peer.open().await.unwrap();
         send.write_all(b"still here").await.unwrap();
         send.finish().unwrap();

@@ -189,11 +189,13 @@ mod tests {
     fn a_browser_that_fails_makes_room_for_the_next_one() {
         let (dir, path) = with_programs(&[]);
         let script = |name: &str, code: u8| {
-            use std::os::unix::fs::PermissionsExt;
             let path = dir.path().join(name);
-            std::fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = /p.html ] && exit {code}\nexit 9\n"))
-                .unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+            let text = format!("#!/bin/sh\n[ \"$1\" = /p.html ] && exit {code}\nexit 9\n");
+            // Not by this process: what another test starts in that moment has the file open too, and then it cannot
+            // be run.
+            let write = r#"printf %s "$2" > "$1" && chmod 700 "$1""#;
+            let mut shell = std::process::Command::new("sh");
+            assert!(shell.args(["-c", write, "sh"]).arg(&path).arg(text).status().unwrap().success());
             path.display().to_string()
         };
         let wanted = format!("{}:{}", script("bad", 3), script("worse", 4));

@@ -1,6 +1,6 @@
 //! RunCommand, end to end. What the sandbox keeps children from is tested there.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use lanyard_policy::decide::Verdict;
@@ -13,11 +13,11 @@ use lanyard_protocol::tool::ToolStatus;
 use serde_json::json;
 
 use crate::content::hash;
-use crate::testing::Bench;
+use crate::testing::{Bench, executable};
 
 pub(super) fn script(bench: &Bench, path: &str, text: &str) -> PathBuf {
-    let path = bench.write(path, text);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = bench.at(path);
+    executable(&path, text);
     path
 }
 
@@ -199,9 +199,9 @@ fn item_20_a_command_that_names_a_host_file_is_denied() {
 fn item_21_a_command_ends_with_its_time() {
     let bench = Bench::new();
     let outcome =
-        bench.call("RunCommand", json!({"command": "echo begun; exec sleep 100", "timeoutSeconds": 1}));
+        bench.call("RunCommand", json!({"command": "echo begun; exec sleep 100", "timeoutSeconds": 3}));
     assert_eq!(outcome.status, ToolStatus::Failed);
-    assert_eq!(outcome.output, "begun\n[ended after its timeout of 1 s]\n");
+    assert_eq!(outcome.output, "begun\n[ended after its timeout of 3 s]\n");
     assert_eq!(outcome.exit_code, None);
 }
 

@@ -246,9 +246,10 @@ fn a_server_that_says_nothing_is_left() {
 
 #[test]
 fn a_failure_says_why_and_repeats_no_secret() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/?token=hunter2", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, and nobody listens. A listener that was dropped may be shared with a child that has not begun yet.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/?token=hunter2", held.local_addr().unwrap());
     let outcome = request(json!({"method": "GET", "url": url}));
     let message = outcome.error.unwrap().message;
     assert!(message.starts_with("no connection") && message.contains("refused"), "{message}");

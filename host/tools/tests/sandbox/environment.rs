@@ -53,8 +53,10 @@ fn variables_that_run_code_are_refused_by_name() {
 fn a_program_of_the_working_directory_is_not_taken_for_the_systems() {
     let fixture = Fixture::new();
     let planted = fixture.work.join("ls");
-    std::fs::write(&planted, "#!/bin/sh\necho planted\n").unwrap();
-    std::fs::set_permissions(&planted, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Not by this process: what another test starts in that moment has the file open too, and then it cannot be run.
+    let script = "printf '#!/bin/sh\\necho planted\\n' > \"$1\" && chmod 755 \"$1\"";
+    let wrote = std::process::Command::new("sh").args(["-c", script, "sh"]).arg(&planted).status();
+    assert!(wrote.unwrap().success());
     let confinement = fixture.confinement();
     assert_ne!(
         run_in(&confinement, Invocation::new("ls", [""; 0], seconds(60))).stdout.to_text(),

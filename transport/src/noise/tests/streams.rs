@@ -169,7 +169,7 @@ async fn who_does_not_read_stops_its_own_stream_and_no_other() {
             written = events.write(&[1; 4096]) => taken += written.unwrap(),
             // The device hears everything and reads nothing.
             true = device.hear() => {}
-            () = tokio::time::sleep(std::time::Duration::from_millis(100)) => break taken,
+            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => break taken,
         }
     };
     let window = Limits::PAIRED.window() as usize;

@@ -266,7 +266,7 @@ async fn every_end_is_told_and_recorded() {
     until(|| lan.network.devices().count() == (1, 1)).await;
     let waits = Page::new().join(&lan, lan.link().await).await.unwrap();
     let store = lan.store.clone();
-    tokio::time::timeout(Duration::from_secs(5), lan.stop()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), lan.stop()).await.unwrap();
     assert_eq!(peer.ended().await, Ended::ByPeer(CloseCode::Stopping));
     drop(waits);
     let mut ends: Vec<String> =

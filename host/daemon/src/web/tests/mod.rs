@@ -36,7 +36,7 @@ use super::pace::Pace;
 use super::{Web, WebParts, name};
 
 /// Far longer than anything takes that is to happen.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Some day.
 const START: i64 = 1_800_000_000_000;

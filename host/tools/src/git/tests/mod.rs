@@ -4,7 +4,6 @@ mod hostile;
 mod pushing;
 mod work;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -62,9 +61,7 @@ impl Repo {
     }
 
     pub(super) fn program(&self, at: &Path, mark: &Path) {
-        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
-        std::fs::write(at, format!("#!/bin/sh\ntouch '{}'\ncat\nexit 0\n", mark.display())).unwrap();
-        std::fs::set_permissions(at, std::fs::Permissions::from_mode(0o755)).unwrap();
+        crate::testing::executable(at, &format!("#!/bin/sh\ntouch '{}'\ncat\nexit 0\n", mark.display()));
     }
 }
 
