@@ -1,5 +1,7 @@
 //! Backend Tool Service: tools that run behind the centre, not on the host.
 
+use std::collections::BTreeMap;
+
 use lanyard_protocol::tool::{ToolRequest, ToolSpec};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,10 @@ impl std::fmt::Debug for ToolDefinition {
 pub struct ToolList {
     /// By name.
     pub tools: Vec<ToolSpec>,
+    /// What names exactly the present definition of each tool, by the tool's name: another text once its description,
+    /// arguments, address or time is another.
+    #[serde(default)]
+    pub definitions: BTreeMap<String, String>,
 }
 
 /// Body of `POST /tools/{name}/invoke`. The grant is verified again: session, caller, bundle in force.
@@ -42,5 +48,18 @@ pub struct ToolList {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InvokeRequest {
     /// The call. A repeated `toolCallId` gets the first one's result; it does not run twice.
+    pub request: ToolRequest,
+    /// The definition that was offered and agreed to, as the list names it. Refused with `CONFLICT` when the tool has another
+    /// one by now. Absent: whatever it is.
+    #[serde(default)]
+    pub definition: Option<String>,
+}
+
+/// Body of `POST /tools/{name}/settle`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SettleRequest {
+    /// The call, exactly as it was or would have been made.
     pub request: ToolRequest,
 }

@@ -141,6 +141,16 @@ impl<'a> Asker<'a> {
         Outbound { nonce: self.nonce, redactor: &*self.ports.redactor }
     }
 
+    /// What is offered may change while a task runs: with the policy, and with tools that are not this host's.
+    fn look_at_tools(&mut self) {
+        let specs = self.ports.router.specs();
+        if specs != self.specs {
+            let without = self.frame.saturating_sub(spec_tokens(&self.specs));
+            self.frame = without.saturating_add(spec_tokens(&specs));
+            self.specs = specs;
+        }
+    }
+
     /// Makes the one call an [`Asking`] stands for.
     pub(crate) async fn ask(
         &mut self,
@@ -148,6 +158,7 @@ impl<'a> Asker<'a> {
         recorder: &mut Recorder,
         thread: &mut Thread,
     ) -> Result<Asked, TaskFault> {
+        self.look_at_tools();
         let (mut room, mut terms) = match self.admitted().await {
             Ok(admitted) => admitted,
             Err(asked) => return Ok(asked),
@@ -239,10 +250,13 @@ impl<'a> Asker<'a> {
         self.used = self.used.saturating_add(budget::total(&spent));
         asking.spent(spent);
         let compacted = summary::compacted(before, fit.size(thread), masked, summarised);
-        let records = vec![
+        let mut records = vec![
             Record::of_step(&asking.mark().step_id, EventBody::ContextCompacted(compacted)),
             Record::Tokens(budget::total(&spent)),
         ];
+        if budget::total(&spent) > 0 {
+            records.push(Record::Summarised { model: self.ports.model.info().name, usage: spent });
+        }
         recorder.append(records, thread).await?;
         Ok(None)
     }

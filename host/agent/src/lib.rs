@@ -18,6 +18,7 @@
 
 mod ask;
 mod attached;
+mod audit;
 pub mod budget;
 mod calls;
 pub mod compact;

@@ -16,6 +16,7 @@ use lanyard_protocol::session::{SessionState, TaskState, TaskSummary};
 use tokio::sync::watch;
 
 use crate::Ports;
+use crate::audit::ModelCall;
 use crate::text::one_line;
 use crate::thread::Thread;
 use crate::turn::record::{Draft, Record, TaskEnd};
@@ -73,6 +74,8 @@ pub(crate) struct Recorder {
     pub(crate) workspace_id: WorkspaceId,
     pub(crate) status: watch::Sender<Status>,
     mark: Checkpoint,
+    /// The model that was asked and has not answered.
+    asked: Option<String>,
 }
 
 impl Recorder {
@@ -83,7 +86,7 @@ impl Recorder {
         mark: Checkpoint,
     ) -> Self {
         let (journal, clock, ids) = (ports.journal.clone(), ports.clock.clone(), ports.ids.clone());
-        Self { journal, clock, ids, workspace_id, status, mark }
+        Self { journal, clock, ids, workspace_id, status, mark, asked: None }
     }
 
     /// The task as last recorded.
@@ -142,7 +145,15 @@ impl Recorder {
         let mut writes = Vec::with_capacity(records.len() + 1);
         for record in records {
             match record {
-                Record::Event { step, body } => writes.push(self.event(step, *body, at)?),
+                Record::Event { step, body } => {
+                    let call = ModelCall::ended_by(&body, &mut self.asked);
+                    let audit = call.map(|call| self.audit(call, step.clone(), at)).transpose()?;
+                    writes.push(self.event(step, *body, at)?);
+                    writes.extend(audit);
+                }
+                Record::Summarised { model, usage } => {
+                    writes.push(self.audit(ModelCall::summary(&model, &usage), None, at)?);
+                }
                 Record::Message(draft) => {
                     let message = self.message(draft, at)?;
                     thread.push(message.clone());
@@ -197,6 +208,11 @@ impl Recorder {
             timestamp: at,
             body,
         })))
+    }
+
+    fn audit(&self, call: ModelCall, step: Option<StepId>, at: Timestamp) -> Result<Write, IdError> {
+        let id = EventId::new(self.ids.fresh("aud"))?;
+        Ok(Write::Audit(Box::new(call.envelope(id, at, self.workspace_id.clone(), &self.mark, step))))
     }
 
     fn message(&self, draft: Draft, at: Timestamp) -> Result<ConversationMessage, IdError> {

@@ -129,8 +129,17 @@ impl Session {
     /// Ends the session: cancels its task, waits for that (bounded), records `session_completed`. Repeating it changes
     /// nothing.
     pub async fn end(&self) -> Result<(), EndError> {
+        self.over(None).await
+    }
+
+    /// The same, because somebody who may has ended it: it is `SESSION_CANCELLED`, and its log says why.
+    pub async fn cancel(&self, reason: String) -> Result<(), EndError> {
+        self.over(Some(reason)).await
+    }
+
+    async fn over(&self, cancelled: Option<String>) -> Result<(), EndError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::End(reply)).await.ok_or(EndError::Stopping)?;
+        self.send(Command::End(cancelled, reply)).await.ok_or(EndError::Stopping)?;
         answer.await.unwrap_or(Err(EndError::Stopping))
     }
 

@@ -1,6 +1,6 @@
 //! A judged call on its way: waiting for a person, permitted, over.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lanyard_policy::approval::{Settlement, grant};
@@ -14,18 +14,21 @@ use lanyard_ports::router::{Lane, PreparedCall, ReadyCall, Settled, TaskTerms};
 use lanyard_protocol::approval::{ApprovalDetail, ApprovalRecord};
 use lanyard_protocol::envelope::{BoundedContext, Component, Severity};
 use lanyard_protocol::error::{ErrorCode, WireError};
-use lanyard_protocol::event::{EventBody, SessionEvent, ToolCompleted, ToolOutputDelta};
-use lanyard_protocol::id::{ApprovalId, EventId, StreamId};
+use lanyard_protocol::event::{EventBody, ToolCompleted};
+use lanyard_protocol::id::ApprovalId;
 use lanyard_protocol::limits::MAX_TOOL_OUTPUT_BYTES;
 use lanyard_protocol::policy::SandboxLevel;
-use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolStatus, artifact_uri};
-use lanyard_tools::{Outcome, OutputSink, PreImage, Prepared};
+use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolStatus};
+use lanyard_tools::{Outcome, PreImage};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::Question;
+use crate::output;
+use crate::plan::Work;
 use crate::policy::PolicyLapse;
-use crate::record::{About, fresh_id};
+use crate::record::About;
+use crate::remote;
 use crate::router::RouterParts;
 
 /// Looks at policy before a call that is about to start is given up. A look fails only when the policy changed in the
@@ -193,7 +196,7 @@ pub(crate) struct Asking {
     pub(crate) ask: Box<Ask>,
     pub(crate) detail: ApprovalDetail,
     pub(crate) baselines: Vec<PreImage>,
-    pub(crate) prepared: Prepared,
+    pub(crate) work: Work,
 }
 
 #[async_trait::async_trait]
@@ -207,9 +210,9 @@ impl PreparedCall for Asking {
     }
 
     async fn settle(self: Box<Self>, cancel: &CancellationToken) -> Settled {
-        let Self { call, ask, detail, baselines, prepared } = *self;
+        let Self { call, ask, detail, baselines, work } = *self;
         match settle(&call, ask, detail, cancel).await {
-            Ok(Ok(permit)) => Settled::Ready(Box::new(Permitting { call, permit, baselines, prepared })),
+            Ok(Ok(permit)) => Settled::Ready(Box::new(Permitting { call, permit, baselines, work })),
             Ok(Err(result)) => Settled::Done(Box::new(result)),
             Err(error) => Settled::Done(Box::new(call.failed(&error))),
         }
@@ -276,7 +279,7 @@ pub(crate) struct Permitting {
     pub(crate) call: Call,
     pub(crate) permit: Permitted<PlannedCall>,
     pub(crate) baselines: Vec<PreImage>,
-    pub(crate) prepared: Prepared,
+    pub(crate) work: Work,
 }
 
 #[async_trait::async_trait]
@@ -297,7 +300,7 @@ impl PreparedCall for Permitting {
 #[async_trait::async_trait]
 impl ReadyCall for Permitting {
     async fn run(self: Box<Self>, cancel: &CancellationToken) -> ToolResult {
-        let Self { call, permit, baselines, prepared } = *self;
+        let Self { call, permit, baselines, work } = *self;
         let started = match start(&call, permit, baselines).await {
             Ok(Ok(started)) => started,
             Ok(Err(refused)) => return refused,
@@ -307,9 +310,17 @@ impl ReadyCall for Permitting {
         fault::point("tool.before");
         let began = Instant::now();
         let limits = permit.limits();
-        let output = output_sink(&call);
+        let output = output::sink(&call);
         let limited = cancel.child_token();
-        let running = lanyard_tools::execute(&call.parts.workspace, permit, prepared, &output, &limited);
+        let running = async {
+            let parts = &call.parts;
+            match work {
+                Work::Here(prepared) => {
+                    lanyard_tools::execute(&parts.workspace, permit, prepared, &output, &limited).await
+                }
+                Work::Elsewhere(tool) => remote::run(parts, permit, tool, &limited).await,
+            }
+        };
         let seconds = limits.max_execution_time_seconds;
         // On the heap: the future of a command is large, and the loop holds several calls.
         let revoked = call.parts.policy.revoked();
@@ -432,40 +443,18 @@ async fn within(
     };
     limited.cancel();
     let mut outcome = running.await;
-    if outcome.status == ToolStatus::Cancelled {
-        outcome.status = status;
-        outcome.error = Some(error);
+    match (outcome.status, &mut outcome.error) {
+        (ToolStatus::Cancelled, _) => {
+            outcome.status = status;
+            outcome.error = Some(error);
+        }
+        // Ended here, and perhaps not where it runs.
+        (ToolStatus::Indeterminate, Some(unknown)) => {
+            unknown.message = format!("{}; {}", error.message, unknown.message);
+        }
+        _ => {}
     }
     outcome
-}
-
-/// Sends output on as ephemeral events.
-fn output_sink(call: &Call) -> OutputSink {
-    let stream: Result<StreamId, _> = fresh_id(&*call.parts.ids, "out");
-    let Ok(stream_id) = stream else { return OutputSink::silent() };
-    let (parts, request) = (call.parts.clone(), call.request.clone());
-    let sent = Mutex::new(0u64);
-    OutputSink::new(move |text| {
-        let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ok(event_id) = fresh_id::<EventId>(&*parts.ids, "evt") else { return };
-        let delta = ToolOutputDelta {
-            tool_call_id: request.tool_call_id.clone(),
-            stream_id: stream_id.clone(),
-            offset: *sent,
-            text: text.to_owned(),
-        };
-        *sent += text.len() as u64;
-        parts.deltas.delta(SessionEvent {
-            event_id,
-            seq: None,
-            workspace_id: request.workspace_id.clone(),
-            session_id: request.session_id.clone(),
-            task_id: Some(request.task_id.clone()),
-            step_id: Some(request.step_id.clone()),
-            timestamp: parts.clock.now(),
-            body: EventBody::ToolOutputDelta(delta),
-        });
-    })
 }
 
 /// Records the result. A result that cannot be recorded is not told as one: what happened is unknown to the record.
@@ -478,16 +467,8 @@ async fn finish(
     approval_id: Option<ApprovalId>,
 ) -> ToolResult {
     let recorded = async {
-        let short = lanyard_tools::shorten(&outcome.output, cap);
         let mut result = ToolResult::of(&call.request, outcome.status);
-        if short.truncated {
-            let (artifacts, session) = (call.parts.artifacts.clone(), call.request.session_id.clone());
-            let whole = outcome.output;
-            let kept = tokio::task::spawn_blocking(move || artifacts.put(&session, whole.as_bytes())).await;
-            let id = kept.unwrap_or_else(|e| Err(JournalError::Refused(e.to_string())))?;
-            result.artifact_uris.push(artifact_uri(&id));
-        }
-        result.output_text = Some(short.text);
+        output::keep(&call.parts, &mut result, outcome.output, cap).await?;
         result.error = outcome.error;
         let completed = ToolCompleted {
             result: result.clone(),

@@ -8,9 +8,12 @@
 mod backlog;
 mod call;
 mod desk;
+mod output;
+mod plan;
 mod policy;
 mod record;
 mod recover;
+mod remote;
 mod router;
 
 #[cfg(test)]
@@ -19,4 +22,5 @@ mod tests;
 pub use desk::ApprovalDesk;
 pub use lanyard_protocol::limits::MAX_AUDIT_BACKLOG;
 pub use policy::{PolicyLapse, SessionPolicy};
+pub use remote::{MAX_OFFERED, MAX_OFFERED_BYTES, NoRemoteTools, Screened, screened};
 pub use router::{HostFacts, RouterParts, SessionRouter};

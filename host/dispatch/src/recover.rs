@@ -4,16 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lanyard_ports::journal::{CallPhase, CallRecord, JournalError, Replay, Write};
+use lanyard_ports::remote::RemoteOutcome;
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::envelope::{BoundedContext, Component, Severity};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{EventBody, ToolCompleted};
+use lanyard_protocol::limits::MAX_TOOL_OUTPUT_BYTES;
 use lanyard_protocol::policy::SandboxLevel;
 use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolStatus};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::output;
 use crate::record::About;
+use crate::remote;
 use crate::router::RouterParts;
 
 /// Largest file compared by hash after a crash; a file tool writes nothing larger.
@@ -59,6 +63,10 @@ pub(crate) async fn look_up(
 async fn started(parts: &Arc<RouterParts>, record: CallRecord) -> Result<Interrupted, JournalError> {
     let (path, pre, post) = match record.replay.clone() {
         Replay::PureRead => return Ok(Interrupted::Again(CallPhase::Started)),
+        // The host's own tools leave no trace of how they ended; whoever keeps the others may know.
+        Replay::Opaque if lanyard_tools::demands_of(&record.request.tool_name).is_none() => {
+            return elsewhere(parts, record).await;
+        }
         Replay::Opaque => return unknown(parts, record, "the host stopped while it ran").await,
         Replay::FileWrite { path, pre, post } => (path, pre, post),
     };
@@ -128,6 +136,28 @@ fn hash_now(path: &Path) -> std::io::Result<Option<String>> {
 async fn done(parts: &Arc<RouterParts>, record: CallRecord) -> Result<Interrupted, JournalError> {
     let mut result = ToolResult::of(&record.request, ToolStatus::Succeeded);
     result.output_text = Some("done; the host restarted right after it".to_owned());
+    finish(parts, record, result, CallPhase::Finished).await
+}
+
+/// Asks for what became of a call that a tool elsewhere may have had. It is not made again, even if it never was.
+async fn elsewhere(parts: &Arc<RouterParts>, record: CallRecord) -> Result<Interrupted, JournalError> {
+    let end = match parts.remote.outcome(&record.request).await {
+        RemoteOutcome::Unknown(why) => {
+            return unknown(parts, record, &format!("the host stopped while it ran, and {why}")).await;
+        }
+        RemoteOutcome::Cancelled | RemoteOutcome::NeverRan(_) => {
+            let text =
+                "the host stopped before the tool was called; it did not run, and is not called by itself";
+            let error = WireError::new(ErrorCode::ToolExecutionFailed, text);
+            let result = ToolResult::of(&record.request, ToolStatus::Cancelled).with_error(error);
+            return finish(parts, record, result, CallPhase::Finished).await;
+        }
+        RemoteOutcome::Ended(end) => end,
+    };
+    let mut result = ToolResult::of(&record.request, end.status);
+    let cap = remote::cap(&parts.policy.held()).min(MAX_TOOL_OUTPUT_BYTES);
+    output::keep(parts, &mut result, end.output, cap).await?;
+    result.error = end.error;
     finish(parts, record, result, CallPhase::Finished).await
 }
 

@@ -1,6 +1,7 @@
 //! Prepares calls: recognises interrupted ones, plans, asks policy, and records what was decided.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lanyard_policy::decide::{
     Denial, Terms, Unconfined, Verdict, commands_may_use_network, decide, permit_initiator, permit_planning,
@@ -12,6 +13,7 @@ use lanyard_policy::layer::Layers;
 use lanyard_policy::permit::{Basis, Permitted};
 use lanyard_ports::authority::Principals;
 use lanyard_ports::journal::{ArtifactStore, CallPhase, Journal, JournalError, Write};
+use lanyard_ports::remote::{RemoteTool, RemoteTools};
 use lanyard_ports::router::{PreparedCall, TaskTerms, ToolRouter};
 use lanyard_ports::sink::DeltaSink;
 use lanyard_ports::source::{Clock, IdSource};
@@ -23,14 +25,16 @@ use lanyard_protocol::id::HostId;
 use lanyard_protocol::policy::Capability;
 use lanyard_protocol::principal::Principal;
 use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolSpec, ToolStatus};
-use lanyard_tools::{Plan, PlanError, PlanTerms, Searchable, Workspace};
+use lanyard_tools::{PlanError, PlanTerms, Searchable, Workspace};
 
 use crate::backlog;
 use crate::call::{Asking, Call, Over, Permitting};
 use crate::desk::ApprovalDesk;
+use crate::plan::Planned;
 use crate::policy::SessionPolicy;
 use crate::record::Recorder;
 use crate::recover::{Interrupted, look_up};
+use crate::remote;
 
 /// The layer that stands for the host itself, beside those of policy.
 const HOST: &str = "host";
@@ -59,6 +63,8 @@ pub struct RouterParts {
     pub policy: Arc<SessionPolicy>,
     /// Where its tools work.
     pub workspace: Arc<Workspace>,
+    /// Tools that run elsewhere.
+    pub remote: Arc<dyn RemoteTools>,
     /// Where questions wait.
     pub desk: ApprovalDesk,
     /// Who may answer, as of now.
@@ -113,12 +119,14 @@ impl RouterParts {
 #[derive(Debug)]
 pub struct SessionRouter {
     parts: Arc<RouterParts>,
+    /// Whether the log says already that not everything is offered.
+    told_of_room: AtomicBool,
 }
 
 impl SessionRouter {
     /// A router over its parts.
     pub fn new(parts: RouterParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), told_of_room: AtomicBool::new(false) }
     }
 }
 
@@ -130,7 +138,15 @@ impl ToolRouter for SessionRouter {
         let granted = |c: &Capability| {
             layers.iter().all(|layer| layer.bundle().capabilities.iter().any(|grant| grant.name == *c))
         };
-        lanyard_tools::specs().into_iter().filter(|spec| spec.capabilities.iter().all(granted)).collect()
+        let own = lanyard_tools::specs().into_iter().filter(|spec| spec.capabilities.iter().all(granted));
+        let (elsewhere, left_out) = remote::offered(&self.parts.remote.known(), &layers);
+        if left_out > 0 && !self.told_of_room.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                left_out,
+                "more tools outside this host are granted to a session than it has room for; the first by name are offered"
+            );
+        }
+        own.chain(elsewhere).collect()
     }
 
     async fn prepare(&self, request: ToolRequest, terms: &TaskTerms) -> Box<dyn PreparedCall> {
@@ -163,7 +179,11 @@ async fn prepare(
             return Ok(Box::new(Over(call.refuse(lapse.to_wire()).await?)));
         }
     };
-    let needs = lanyard_tools::demands_of(&request.tool_name).unwrap_or_default();
+    let elsewhere = remote::find(parts, &request.tool_name, &layers).await;
+    let needs = match elsewhere {
+        Some(_) => remote::NEEDS,
+        None => lanyard_tools::demands_of(&request.tool_name).unwrap_or_default(),
+    };
     let admitted = permit_planning(&layers, needs, parts.clock.now()).and_then(|()| parts.initiator(terms));
     let initiator = match admitted {
         Ok(initiator) => initiator,
@@ -181,7 +201,7 @@ async fn prepare(
         call.append(vec![decided]).await?;
         return Ok(Box::new(Over(call.refuse(error).await?)));
     }
-    let plan = match plan(parts, request, terms, &layers).await {
+    let plan = match plan(parts, request, terms, &layers, elsewhere.as_ref()).await {
         Ok(plan) => plan,
         Err(error) => {
             call.announce_unplanned().await?;
@@ -197,7 +217,11 @@ async fn plan(
     request: &ToolRequest,
     terms: &TaskTerms,
     layers: &Arc<Layers>,
-) -> Result<Plan, PlanError> {
+    elsewhere: Option<&RemoteTool>,
+) -> Result<Planned, PlanError> {
+    if let Some(tool) = elsewhere {
+        return remote::plan(tool, request, layers);
+    }
     let allow_network = terms.options.allow_network;
     let unconfined = parts.facts.unconfined;
     let (workspace, layers, request) = (parts.workspace.clone(), layers.clone(), request.clone());
@@ -211,7 +235,7 @@ async fn plan(
                 ReadFilter::new(&searched.1, searched.0.places()).admits(path)
             }),
         };
-        lanyard_tools::plan(&workspace, &request, &plan_terms)
+        lanyard_tools::plan(&workspace, &request, &plan_terms).map(Planned::from)
     });
     planned.await.unwrap_or_else(|error| {
         tracing::error!(%error, "planning ended abnormally");
@@ -223,7 +247,7 @@ async fn plan(
 
 async fn judge(
     mut call: Call,
-    plan: Plan,
+    plan: Planned,
     layers: &Layers,
     initiator: &Principal,
 ) -> Result<Box<dyn PreparedCall>, JournalError> {
@@ -250,7 +274,7 @@ async fn judge(
             )?);
             batch.extend(call.advance(CallPhase::Authorized, None));
             call.append(batch).await?;
-            Ok(Box::new(Permitting { call, permit, baselines: plan.baselines, prepared: plan.prepared }))
+            Ok(Box::new(Permitting { call, permit, baselines: plan.baselines, work: plan.work }))
         }
         Verdict::Ask(ask) => {
             batch.push(call.decided(
@@ -266,13 +290,13 @@ async fn judge(
                     batch.extend(recalled(&call, &permit)?);
                     batch.extend(call.advance(CallPhase::Authorized, None));
                     call.append(batch).await?;
-                    let (baselines, prepared) = (plan.baselines, plan.prepared);
-                    Ok(Box::new(Permitting { call, permit, baselines, prepared }))
+                    let (baselines, work) = (plan.baselines, plan.work);
+                    Ok(Box::new(Permitting { call, permit, baselines, work }))
                 }
                 Err(ask) => {
                     call.append(batch).await?;
-                    let (baselines, prepared, detail) = (plan.baselines, plan.prepared, plan.detail);
-                    Ok(Box::new(Asking { call, ask, detail, baselines, prepared }))
+                    let (baselines, work, detail) = (plan.baselines, plan.work, plan.detail);
+                    Ok(Box::new(Asking { call, ask, detail, baselines, work }))
                 }
             }
         }

@@ -236,6 +236,34 @@ impl LocalDefault {
     }
 }
 
+/// Adds to a machine's own bundle what it says of tools behind the central services: these names, or whatever those offer,
+/// each call asked about.
+///
+/// # Errors
+/// None in practice; the fixed rule name is checked against the id grammar.
+pub fn grant_tools(
+    bundle: &mut PolicyBundle,
+    names: Option<Vec<String>>,
+) -> Result<(), lanyard_protocol::id::IdError> {
+    let rule = ApprovalRuleId::new("local.tool")?;
+    bundle.approval_rules.push(ApprovalRule {
+        approval_rule_id: rule.clone(),
+        title: "Use a tool of the team?".to_owned(),
+        description: "What it is given leaves this machine, and what it does there is not seen here."
+            .to_owned(),
+        must_ask: false,
+        approver: Approver::Any,
+        max_remember: Remember::Always,
+    });
+    bundle.capabilities.push(CapabilityGrant {
+        allowed_tool_names: names,
+        requires_approval: true,
+        approval_rule_id: Some(rule),
+        ..CapabilityGrant::unlimited(Capability::BackendToolInvoke)
+    });
+    Ok(())
+}
+
 fn local_rules() -> Result<Vec<ApprovalRule>, lanyard_protocol::id::IdError> {
     // (id, title, what to consider, longest memory)
     let rules: [(&str, &str, &str, Remember); 6] = [
@@ -271,8 +299,8 @@ fn local_rules() -> Result<Vec<ApprovalRule>, lanyard_protocol::id::IdError> {
         .collect()
 }
 
-/// Credentials with a form of their own, which never belong in a prompt.
-fn default_redactions() -> Vec<RedactionRule> {
+/// Credentials with a form of their own, which never belong in a prompt, nor anywhere else off this machine.
+pub fn default_redactions() -> Vec<RedactionRule> {
     let rule = |name: &str, pattern: &str| RedactionRule {
         name: name.to_owned(),
         pattern: pattern.to_owned(),

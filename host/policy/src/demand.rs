@@ -60,6 +60,8 @@ pub enum Demand {
     Backend {
         /// Its name.
         tool: String,
+        /// What names exactly the definition that was offered: an answer about one is none about another.
+        definition: String,
     },
 }
 

@@ -13,6 +13,9 @@ use crate::{
     path::{FoldedPath, HostPath},
 };
 
+/// The layer of bundles that central services issued.
+pub const CENTRAL: &str = "central";
+
 /// All bundles in force for a session, at least one. They are never merged: each is evaluated and the strictest
 /// verdict wins.
 #[derive(Clone, Debug)]
@@ -164,6 +167,12 @@ impl Grant {
     /// Whether a command may run in `cwd`.
     pub(crate) fn covers_cwd(&self, cwd: &HostPath) -> bool {
         within(self.allowed_cwds.as_deref(), cwd)
+    }
+
+    /// Whether a tool outside this host may be used.
+    pub(crate) fn covers_tool(&self, tool: &str) -> bool {
+        let names = self.limits.allowed_tool_names.as_deref();
+        names.is_none_or(|names| names.iter().any(|name| name == tool))
     }
 
     /// Whether git may work in `repo`.

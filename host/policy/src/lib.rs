@@ -6,7 +6,7 @@
 //!
 //! What helps to decide: [`shell`] reads command strings or refuses to, [`commands`] knows what programs do,
 //! [`path`] and [`net`] bring names into one form, [`gitname`] checks what is handed to git. [`bundle`] validates
-//! policy, [`redact`] removes secrets before text leaves, [`visible`] shows what cannot be seen.
+//! policy, [`redact`] removes secrets before text leaves, [`upload`] says what the host may send by itself, [`visible`] shows what cannot be seen.
 
 pub mod approval;
 pub mod bundle;
@@ -23,6 +23,7 @@ pub mod permit;
 pub mod reading;
 pub mod redact;
 pub mod shell;
+pub mod upload;
 pub mod visible;
 
 #[cfg(test)]

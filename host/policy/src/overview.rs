@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use lanyard_protocol::overview::{GrantOverview, Standing};
 use lanyard_protocol::policy::{Capability, CapabilityGrant};
 
-use crate::layer::{Grant, Layer, Layers};
+use crate::layer::{CENTRAL, Grant, Layer, Layers};
+use crate::upload::longest_upload;
 use crate::visible;
 
 /// Limits shown of one capability; the rest is counted.
@@ -43,12 +44,18 @@ pub fn grants(layers: &Layers, programs: bool) -> Vec<GrantOverview> {
 
 fn overview(layers: &Layers, capability: Capability, programs: bool) -> GrantOverview {
     let confined = needs_programs(capability) && !programs;
+    let concerned = || layers.iter().filter(|layer| has_a_say(layer, capability));
     let standing = match confined {
         true => Standing::Never,
-        false => layers.iter().map(|layer| standing(layer, capability)).max().unwrap_or(Standing::Never),
+        false => concerned().map(|layer| standing(layer, capability)).max().unwrap_or(Standing::Never),
     };
-    let limits = if standing == Standing::Never { Vec::new() } else { limits(layers, capability) };
+    let limits = if standing == Standing::Never { Vec::new() } else { limits(concerned(), capability) };
     GrantOverview { capability, standing, limits }
+}
+
+/// Uploads are the centre's affair alone (see [`crate::upload`]): a host that belongs to nobody uploads nothing.
+fn has_a_say(layer: &Layer, capability: Capability) -> bool {
+    capability != Capability::WorkspaceUpload || layer.name() == CENTRAL
 }
 
 /// These run git, or whatever they are given.
@@ -65,6 +72,9 @@ fn needs_programs(capability: Capability) -> bool {
 
 /// Every grant that covers a call is applied, and the strictest of them counts: one that asks makes the capability ask.
 fn standing(layer: &Layer, capability: Capability) -> Standing {
+    if capability == Capability::WorkspaceUpload {
+        return longest_upload(layer.bundle()).map_or(Standing::Never, |_| Standing::Free);
+    }
     let granted: Vec<&Grant> = layer.grants(capability).filter(|grant| !allows_nothing(grant)).collect();
     match granted.as_slice() {
         [] => Standing::Never,
@@ -93,9 +103,8 @@ fn allows_nothing(grant: &Grant) -> bool {
 }
 
 /// Where a capability holds, by every layer that limits it; which layer, where they differ.
-fn limits(layers: &Layers, capability: Capability) -> Vec<String> {
+fn limits<'l>(layers: impl Iterator<Item = &'l Layer>, capability: Capability) -> Vec<String> {
     let of_layers: Vec<(&str, BTreeSet<String>)> = layers
-        .iter()
         .map(|layer| {
             (layer.name(), layer.grants(capability).flat_map(|grant| words(&grant.limits)).collect())
         })
@@ -180,6 +189,22 @@ mod tests {
         assert_eq!(read.standing, Standing::Free);
         assert!(read.limits.iter().any(|limit| limit.starts_with("not /home/mia/app/src/gen (")), "{read:?}");
         assert_eq!(of(vec![narrow, local()], Capability::FileWrite).standing, Standing::Asks);
+    }
+
+    #[test]
+    fn uploads_are_judged_by_the_centre_alone() {
+        let upload = |grant: Option<CapabilityGrant>| {
+            let mut theirs = local();
+            theirs.capabilities.extend(grant);
+            of(vec![local(), theirs], Capability::WorkspaceUpload)
+        };
+        let granted = CapabilityGrant::unlimited(Capability::WorkspaceUpload);
+        let small = CapabilityGrant { max_file_size_bytes: Some(9), ..granted.clone() };
+        let asks = CapabilityGrant { requires_approval: true, ..granted.clone() };
+        assert_eq!(upload(Some(granted)).standing, Standing::Free);
+        assert_eq!(upload(Some(small)).limits, ["files of at most 9 bytes"]);
+        assert_eq!(upload(Some(asks)).standing, Standing::Never, "there is nobody to ask");
+        assert_eq!(upload(None).standing, Standing::Never);
     }
 
     #[test]

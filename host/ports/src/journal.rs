@@ -60,8 +60,8 @@ pub enum JournalError {
     NotFound(String),
 }
 
-/// A session as stored. `summary.last_seq` and `summary.pending_approvals` are kept by the store itself: what a
-/// writer puts there is ignored.
+/// A session as stored. `summary.last_seq`, `summary.pending_approvals` and `agent_id` are kept by the store itself: what
+/// a writer puts there is ignored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionRecord {
     /// What lists show.
@@ -74,6 +74,9 @@ pub struct SessionRecord {
     pub created_by: Principal,
     /// Tokens used so far.
     pub tokens_used: u64,
+    /// The enrolment it belongs to: what the centre called this host when it first knew the session
+    /// ([`super::Write::CentralSession`]). Absent: it was made while the host was its own, and is nobody else's.
+    pub agent_id: Option<String>,
 }
 
 /// A change to a session's row; fields that are absent stay as they are. Adds `session_changed` to the host log.

@@ -7,6 +7,7 @@
 //! | [`journal::Journal`], [`journal::ArtifactStore`] | agent, dispatch, daemon | `lanyard-store` |
 //! | [`authority::SessionAuthority`] | daemon, dispatch | the daemon: local, and central where enrolled |
 //! | [`authority::TokenSource`] | model | `lanyard-dispatch` |
+//! | [`remote::RemoteTools`] | dispatch | the daemon, over the central services |
 //! | [`sink::DeltaSink`], [`sink::CommitObserver`] | agent, dispatch, store | the daemon's event hub |
 //! | [`source::Clock`], [`source::BootClock`], [`source::IdSource`] | everyone | the daemon; fixed ones in tests |
 
@@ -14,6 +15,7 @@ pub mod authority;
 pub mod fault;
 pub mod journal;
 pub mod model;
+pub mod remote;
 pub mod router;
 pub mod sink;
 pub mod source;

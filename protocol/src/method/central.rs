@@ -23,16 +23,21 @@ pub struct EnrolHost {
     /// The centre may answer approvals and pairings of this host.
     #[serde(default)]
     pub accept_answers: bool,
+    /// Sessions that were made before may go on; each is then sent to the centre whole. Otherwise they can be read, and
+    /// go on when the host is its own again.
+    #[serde(default)]
+    pub share_earlier_sessions: bool,
 }
 
 /// Without the token: whoever reads the log must not be able to use it.
 impl std::fmt::Debug for EnrolHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, accept_jobs, accept_answers, .. } = self;
+        let Self { url, accept_jobs, accept_answers, share_earlier_sessions, .. } = self;
         f.debug_struct("EnrolHost")
             .field("url", url)
             .field("accept_jobs", accept_jobs)
             .field("accept_answers", accept_answers)
+            .field("share_earlier_sessions", share_earlier_sessions)
             .finish_non_exhaustive()
     }
 }

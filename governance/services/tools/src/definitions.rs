@@ -1,5 +1,6 @@
 //! Tools as administrators define them.
 
+use data_encoding::HEXLOWER;
 use lanyard_governance_api::endpoint::{DeleteTool, ListTools, PutTool};
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_api::page::Nothing;
@@ -11,6 +12,7 @@ use lanyard_protocol::policy::Capability;
 use lanyard_protocol::tool::ToolSpec;
 use lanyard_protocol::{ErrorCode, Json};
 use reqwest::header::HeaderValue;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::seal::Belongs;
@@ -34,6 +36,26 @@ pub(crate) struct Tool {
     pub(crate) timeout_seconds: u32,
     /// Encrypted.
     pub(crate) authorization: Option<Vec<u8>>,
+}
+
+impl Tool {
+    /// What names exactly this definition, as far as it says what the tool is and does. The authorization does not: it is
+    /// replaced again and again, and only lets the call in.
+    pub(crate) fn digest(&self) -> String {
+        let parts = [
+            self.spec.name.as_str(),
+            &self.spec.description,
+            &self.spec.input_schema.canonical(),
+            self.url.as_str(),
+            &self.timeout_seconds.to_string(),
+        ];
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        HEXLOWER.encode(&digest.finalize())
+    }
 }
 
 /// Whether a text is the name of a tool: a letter, then letters, digits, `_` and `-`.
@@ -86,8 +108,9 @@ pub(crate) async fn find(tx: &mut Tx, name: &str, lock: &'static str) -> Result<
 pub(crate) async fn list(state: State, ask: Ask<ListTools>) -> Result<ToolList, Fault> {
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let rows = tx.all(Statement::new(SELECT).push(" ORDER BY name")).await?;
-    let tools = rows.iter().map(|row| tool(row).map(|tool| tool.spec)).collect::<Result<_, _>>()?;
-    Ok(ToolList { tools })
+    let tools = rows.iter().map(tool).collect::<Result<Vec<_>, _>>()?;
+    let definitions = tools.iter().map(|tool| (tool.spec.name.clone(), tool.digest())).collect();
+    Ok(ToolList { tools: tools.into_iter().map(|tool| tool.spec).collect(), definitions })
 }
 
 /// `PUT /tools/{tool_name}`

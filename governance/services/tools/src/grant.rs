@@ -18,7 +18,7 @@ use lanyard_protocol::session::CompatibilityStatus;
 use lanyard_protocol::tool::ToolRequest;
 use tokio::time::Instant;
 
-use crate::{State, canonical};
+use crate::State;
 
 /// A host sends the call as soon as it has its answer, and the record of the answer at the same time: so long the record
 /// is waited for.
@@ -75,7 +75,12 @@ async fn in_force(state: &State, agent: &Agent) -> Result<PolicyVersion, Fault> 
     })
 }
 
-async fn session(state: &State, agent: &Agent, request: &ToolRequest) -> Result<(), Fault> {
+/// The session a call names, which must be the host's own; alive or not.
+pub(crate) async fn own_session(
+    state: &State,
+    agent: &Agent,
+    request: &ToolRequest,
+) -> Result<SessionInfo, Fault> {
     let id = &request.session_id;
     let unknown = || Fault::new(ErrorCode::SessionNotFound, format!("this host has no session {id}"));
     let path = [("session_id", id.as_str())];
@@ -89,6 +94,12 @@ async fn session(state: &State, agent: &Agent, request: &ToolRequest) -> Result<
     if info.agent_id != agent.agent || info.user_id != agent.user {
         return Err(unknown());
     }
+    Ok(info)
+}
+
+async fn session(state: &State, agent: &Agent, request: &ToolRequest) -> Result<(), Fault> {
+    let info = own_session(state, agent, request).await?;
+    let id = &request.session_id;
     if info.state.is_final() {
         return Err(Fault::conflict(format!("the session {id} has ended")));
     }
@@ -205,7 +216,7 @@ async fn recorded(
         next_token: None,
     };
     let mut lacking = "the policy asks for an approval of this call, and none is recorded at the centre";
-    let arguments = canonical::text(&request.arguments.0);
+    let arguments = request.arguments.canonical();
     for _ in 0..PAGES {
         let peers = &state.foundation.peers;
         let page = peers.call::<ListCentralApprovals>(Some(&agent.tenant), &[], &query, &Nothing {}).await?;
@@ -232,7 +243,7 @@ fn is_of(asked: &ApprovalRequest, request: &ToolRequest) -> bool {
 /// Why an approval under the call's id is none of this call.
 ///
 /// The contract for hosts: the question's `detail` is `other`, and its text is the canonical JSON of the arguments (see
-/// [`canonical::text`]), so that what a person saw is what runs. And a host's word that somebody approved is not enough:
+/// [`lanyard_protocol::Json::canonical`]), so that what a person saw is what runs. And a host's word that somebody approved is not enough:
 /// a person signed in at the centre must have said so, and the host must have taken that answer.
 fn lacks(info: &ApprovalInfo, agent: &Agent, arguments: &str, wanted: Wanted) -> Option<&'static str> {
     let asked = &info.record.request;

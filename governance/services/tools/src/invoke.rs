@@ -14,7 +14,7 @@ use crate::grant::{self, Granted};
 use crate::runs::{self, Standing};
 use crate::{State, call, schema};
 
-/// How long a repeated request waits for the run under way. Below the idle limits of common proxies.
+/// How long a request waits for the run under way; whoever asks again waits again. Below the idle limits of common proxies.
 const WAIT: Duration = Duration::from_secs(25);
 
 /// Tries to write down how a run ended, and the pause between them.
@@ -27,11 +27,7 @@ pub(crate) async fn invoke(state: State, ask: Ask<InvokeTool>) -> Result<ToolRes
     let name: String = ask.path.get("tool_name")?;
     let request = ask.body.request;
     check(&name, &request)?;
-    if let Err(seconds) =
-        state.pace.take(&(agent.tenant.clone(), agent.agent.clone()), std::time::Instant::now())
-    {
-        return Err(Fault::slow_down("this host calls tools faster than the centre takes them", seconds));
-    }
+    keep_pace(&state, &agent)?;
     match runs::look(&state, &agent, &request).await? {
         Standing::Ended(result) => return Ok(*result),
         Standing::Running => return wait(&state, &agent, &request).await,
@@ -41,6 +37,11 @@ pub(crate) async fn invoke(state: State, ask: Ask<InvokeTool>) -> Result<ToolRes
     let tool = definitions::find(&mut tx, &name, "").await?;
     drop(tx);
     let tool = tool.ok_or_else(|| definitions::not_found(&name))?;
+    if ask.body.definition.is_some_and(|agreed| agreed != tool.digest()) {
+        let message =
+            format!("the tool {name} has been changed since the call was agreed to; it was not called");
+        return Err(Fault::conflict(message));
+    }
     grant::verify(&state, &agent, &request).await?;
     schema::check(&tool.spec.input_schema.0, &request.arguments.0)?;
     let turn = state.turns.take(&agent.tenant, Duration::ZERO).await?;
@@ -58,13 +59,26 @@ pub(crate) async fn invoke(state: State, ask: Ask<InvokeTool>) -> Result<ToolRes
         drop(turn);
         result
     });
-    match run.await {
-        Ok(result) => result,
-        Err(error) => Err(Fault::internal("a tool's run ended without a result", &error)),
+    match tokio::time::timeout(WAIT, run).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => Err(Fault::internal("a tool's run ended without a result", &error)),
+        Err(_) => Err(still_running()),
     }
 }
 
-fn check(name: &str, request: &ToolRequest) -> Result<(), Fault> {
+/// 429 for a host that calls too often.
+pub(crate) fn keep_pace(state: &State, agent: &Agent) -> Result<(), Fault> {
+    let taken = state.pace.take(&(agent.tenant.clone(), agent.agent.clone()), std::time::Instant::now());
+    taken.map_err(|seconds| {
+        Fault::slow_down("this host calls tools faster than the centre takes them", seconds)
+    })
+}
+
+fn still_running() -> Fault {
+    Fault::slow_down("the tool still runs; ask again under the same toolCallId", 1)
+}
+
+pub(crate) fn check(name: &str, request: &ToolRequest) -> Result<(), Fault> {
     if request.tool_name != name {
         return Err(Fault::invalid(format!(
             "the path names the tool {name}, the request {}",
@@ -112,7 +126,7 @@ async fn run(
 }
 
 /// Waits for a run that another request has begun.
-async fn wait(state: &State, agent: &Agent, request: &ToolRequest) -> Result<ToolResult, Fault> {
+pub(crate) async fn wait(state: &State, agent: &Agent, request: &ToolRequest) -> Result<ToolResult, Fault> {
     let mut waiter = state.foundation.signals.listen(&runs::topic(agent, request));
     let until = tokio::time::Instant::now() + WAIT;
     loop {
@@ -121,7 +135,7 @@ async fn wait(state: &State, agent: &Agent, request: &ToolRequest) -> Result<Too
         }
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         if left.is_zero() {
-            return Err(Fault::slow_down("the tool still runs; ask again under the same toolCallId", 1));
+            return Err(still_running());
         }
         // A wake-up can be lost: it is looked after every second as well.
         waiter.wait(left.min(Duration::from_secs(1))).await;

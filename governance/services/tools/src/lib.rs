@@ -7,7 +7,6 @@
 
 mod address;
 mod call;
-mod canonical;
 mod chores;
 mod definitions;
 mod grant;
@@ -16,6 +15,7 @@ mod runs;
 mod schema;
 mod seal;
 mod settings;
+mod settle;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -60,4 +60,5 @@ pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
         .on::<e::PutTool, _, _>(definitions::put)
         .on::<e::DeleteTool, _, _>(definitions::delete)
         .on::<e::InvokeTool, _, _>(invoke::invoke)
+        .on::<e::SettleTool, _, _>(settle::settle)
 }

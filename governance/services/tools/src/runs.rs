@@ -99,6 +99,40 @@ pub(crate) async fn begin(
     Ok(true)
 }
 
+/// Writes down that a call never began and never will. `false`: it has begun meanwhile.
+pub(crate) async fn close(
+    state: &State,
+    caller: &Caller,
+    agent: &Agent,
+    request: &ToolRequest,
+    result: &ToolResult,
+) -> Result<bool, Fault> {
+    let mut tx = state.foundation.database.write_of(&agent.tenant).await?;
+    let sql = "INSERT INTO tool_runs (tenant_id, agent_id, tool_call_id, session_id, tool_name, digest, state, result, \
+        started_at, deadline_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, 'ended', $7, $8, $8, $8) \
+        ON CONFLICT DO NOTHING";
+    let statement = Statement::new(sql)
+        .bind_id(&agent.agent)
+        .bind_id(&request.tool_call_id)
+        .bind_id(&request.session_id)
+        .bind(request.tool_name.as_str())
+        .bind(digest(request)?)
+        .bind_json(result)
+        .bind(state.foundation.clock.now());
+    if tx.run(statement).await? == 0 {
+        return Ok(false);
+    }
+    let entry = trail_record("tool_completed", &request.tool_name)
+        .by(caller)
+        .about_session(&request.session_id, Some(&request.workspace_id))
+        .about_task(&request.task_id)
+        .with("toolCallId", request.tool_call_id.as_str())
+        .with("status", "cancelled");
+    trail::record(&mut tx, &agent.tenant, state.foundation.clock.as_ref(), entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
 /// Writes down how a run ended. Once its time was over it counts as unknown, and stays so: `false`.
 pub(crate) async fn end(
     state: &State,

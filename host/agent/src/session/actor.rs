@@ -40,7 +40,8 @@ pub(super) enum Command {
     Start(Box<NewTask>, oneshot::Sender<Result<TaskAccepted, StartError>>),
     Cancel(TaskId, PrincipalId, oneshot::Sender<Result<TaskAccepted, CancelError>>),
     Resume(ResumeCause, oneshot::Sender<Result<Resumed, ResumeError>>),
-    End(oneshot::Sender<Result<(), EndError>>),
+    /// With why it is cancelled; it has done its work where it is not.
+    End(Option<String>, oneshot::Sender<Result<(), EndError>>),
 }
 
 struct RunningTask {
@@ -98,7 +99,7 @@ impl Actor {
             Command::Start(task, reply) => drop(reply.send(self.start(*task).await)),
             Command::Cancel(task, by, reply) => drop(reply.send(self.cancel(task, by).await)),
             Command::Resume(cause, reply) => drop(reply.send(self.resume(cause).await)),
-            Command::End(reply) => drop(reply.send(self.end().await)),
+            Command::End(cancelled, reply) => drop(reply.send(self.end(cancelled).await)),
         }
     }
 
@@ -236,7 +237,7 @@ impl Actor {
         }
     }
 
-    async fn end(&mut self) -> Result<(), EndError> {
+    async fn end(&mut self, cancelled: Option<String>) -> Result<(), EndError> {
         let session_id = self.setup.session_id.clone();
         if self.ports.journal.session(&session_id)?.summary.state.is_final() {
             return Ok(());
@@ -249,16 +250,24 @@ impl Actor {
         self.reread().await?;
         let tasks = count_tasks(&*self.ports.journal, &session_id).await?;
         let at = self.ports.clock.now();
-        let state = SessionState::SessionCompleted;
-        let event = NewEvent {
-            event_id: EventId::new(self.ports.ids.fresh("evt"))?,
-            workspace_id: self.setup.workspace_id.clone(),
-            session_id: session_id.clone(),
-            task_id: None,
-            step_id: None,
-            timestamp: at,
-            body: EventBody::SessionCompleted(SessionCompleted { tasks }),
+        let state = match &cancelled {
+            None => SessionState::SessionCompleted,
+            Some(_) => SessionState::SessionCancelled,
         };
+        let why = cancelled.map(|reason| EventBody::SessionPaused(SessionPaused { reason }));
+        let over = EventBody::SessionCompleted(SessionCompleted { tasks });
+        let mut batch = Vec::new();
+        for body in why.into_iter().chain([over]) {
+            batch.push(Write::Event(Box::new(NewEvent {
+                event_id: EventId::new(self.ports.ids.fresh("evt"))?,
+                workspace_id: self.setup.workspace_id.clone(),
+                session_id: session_id.clone(),
+                task_id: None,
+                step_id: None,
+                timestamp: at,
+                body,
+            })));
+        }
         let progress = SessionProgress {
             session_id: session_id.clone(),
             state: Some(state),
@@ -267,11 +276,7 @@ impl Actor {
             add_tokens: 0,
             at,
         };
-        let batch = vec![
-            Write::Event(Box::new(event)),
-            Write::ClearCheckpoint(session_id),
-            Write::Progress(Box::new(progress)),
-        ];
+        batch.extend([Write::ClearCheckpoint(session_id), Write::Progress(Box::new(progress))]);
         self.ports.journal.commit(batch).await?;
         self.status.send_replace(Status { state, task: None });
         Ok(())

@@ -54,6 +54,33 @@ async fn a_task_in_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_call_of_the_model_is_on_record_with_its_event_and_without_a_word_of_it() {
+    let world = World::new();
+    world.model.expect(say("forty-two"));
+    world.run("What is the answer?").await;
+    let [record] = world.journal.audit().try_into().unwrap();
+    assert_eq!(record.event_type, "llm_request_completed");
+    let payload = &record.payload.0;
+    assert_eq!((&payload["model"], &payload["purpose"]), (&json!("m"), &json!("answer")));
+    assert_eq!((&payload["inputTokens"], &payload["outputTokens"]), (&json!(100), &json!(10)));
+    assert_eq!((record.user_id.as_str(), record.step_id.is_some()), ("owner", true));
+    let text = serde_json::to_string(&record).unwrap();
+    assert!(!text.contains("forty-two") && !text.contains("answer?"), "{text}");
+    assert_eq!(world.journal.commits(), 2, "the record costs no commit of its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_failed_is_on_record_with_its_code_alone() {
+    let world = World::new();
+    world.model.expect(Reply::Fail(ModelError::Unavailable("it says: the prompt was silly".into())));
+    world.run("anything").await;
+    let [record] = world.journal.audit().try_into().unwrap();
+    assert_eq!(record.event_type, "llm_request_failed");
+    assert_eq!(record.payload.0["errorCode"], "LLM_UNAVAILABLE");
+    assert!(!serde_json::to_string(&record).unwrap().contains("silly"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_with_a_tool_costs_two_commits_both_the_routers() {
     let world = World::new();
     world.router.tool("ReadFile", Way::says("content"));

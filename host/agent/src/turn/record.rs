@@ -2,7 +2,7 @@
 
 use lanyard_ports::journal::Checkpoint;
 use lanyard_protocol::WireError;
-use lanyard_protocol::event::EventBody;
+use lanyard_protocol::event::{EventBody, Usage};
 use lanyard_protocol::id::{PrincipalId, StepId, ToolCallId};
 use lanyard_protocol::message::{MessageToolCall, Provenance, Role, Trust};
 use lanyard_protocol::session::SessionState;
@@ -34,6 +34,13 @@ pub enum Record {
     State(SessionState),
     /// Tokens a model call used.
     Tokens(u64),
+    /// A call of the model that is no answer to the task: a summary of older messages. Its end is in no event.
+    Summarised {
+        /// Who was asked.
+        model: String,
+        /// What it used.
+        usage: Usage,
+    },
     /// A task begins: it joins the session's row. Comes after its checkpoint.
     TaskBegun {
         /// A name for a session that has none.

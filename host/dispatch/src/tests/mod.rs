@@ -1,6 +1,7 @@
 //! A call from its preparation to its end, with the real policy, desk, workspace and tools.
 
 mod centre;
+mod elsewhere;
 pub(crate) mod fakes;
 mod lab;
 mod revoked;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ApprovalDesk, HostFacts, RouterParts, SessionPolicy, SessionRouter};
 use centre::Centre;
+use elsewhere::Elsewhere;
 use fakes::{Count, Hands, Kept, NoArtifacts, People, Silence};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -43,6 +45,7 @@ struct Rig {
     journal: Arc<Kept>,
     people: Arc<People>,
     desk: ApprovalDesk,
+    remote: Arc<Elsewhere>,
     router: SessionRouter,
 }
 
@@ -59,19 +62,20 @@ impl Rig {
             std::fs::set_permissions(base.path().join("scratch"), private).unwrap();
         }
         let people = Arc::new(People::of([owner(), phone(), tablet()]));
-        Self::start(base, Arc::default(), people, layers).await
+        Self::start(base, Arc::default(), people, Arc::default(), layers).await
     }
 
     /// A host that finds what this one has left behind.
     async fn restart(self, layers: Vec<LayerOf>) -> Self {
         self.desk.stop();
-        Self::start(self.base, self.journal, self.people, layers).await
+        Self::start(self.base, self.journal, self.people, self.remote, layers).await
     }
 
     async fn start(
         base: tempfile::TempDir,
         journal: Arc<Kept>,
         people: Arc<People>,
+        remote: Arc<Elsewhere>,
         layers: Vec<LayerOf>,
     ) -> Self {
         let path = base.path().canonicalize().unwrap();
@@ -91,6 +95,7 @@ impl Rig {
             },
             policy: Arc::new(policy),
             workspace,
+            remote: remote.clone(),
             desk: desk.clone(),
             principals: people.clone(),
             journal: journal.clone(),
@@ -99,7 +104,7 @@ impl Rig {
             clock,
             ids,
         });
-        Self { base, centre, journal, people, desk, router }
+        Self { base, centre, journal, people, desk, remote, router }
     }
 
     fn file(&self) -> PathBuf {

@@ -113,7 +113,7 @@ async fn a_running_program_ends_with_its_policy() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!running.is_finished(), "a mere change ended it");
     rig.centre.raise_and_tell(Some(REASON));
-    let result = tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+    let result = tokio::time::timeout(Duration::from_secs(60), running).await.unwrap().unwrap();
     revoked(&result, ToolStatus::Cancelled);
 }
 

@@ -122,7 +122,10 @@ fn demanded(digest: &mut Fields, demand: &Demand) {
             digest.path(repo);
             [remote, url, branch].into_iter().for_each(|text| digest.text(text));
         }
-        Demand::Backend { tool } => digest.text(tool),
+        Demand::Backend { tool, definition } => {
+            digest.text(tool);
+            digest.text(definition);
+        }
     }
 }
 

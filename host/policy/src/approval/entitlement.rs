@@ -1,15 +1,22 @@
 //! Who may answer a question.
 
 use lanyard_protocol::{
+    approval::ApprovalRequest,
     id::PrincipalId,
-    policy::{Approver, Remember},
+    policy::{Approver, Capability, Remember},
     principal::{Principal, Scope},
 };
 use thiserror::Error;
 
+use crate::layer::CENTRAL;
+
+/// What the ids of the central services' people begin with. No device has such an id: those are fingerprints.
+pub const CENTRE_PEOPLE: &str = "central:";
+
 /// Everything the rules that ask demand of whoever answers, together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entitlement {
+    centre: bool,
     local: bool,
     not_initiator: bool,
     initiator: PrincipalId,
@@ -26,6 +33,8 @@ pub enum NotEntitled {
     Initiator,
     #[error("this question is answered at the machine itself")]
     Local,
+    #[error("this question is answered in the console of the central services, by somebody signed in there")]
+    Centre,
     #[error("\"always\" needs the `admin` right")]
     Admin,
 }
@@ -33,12 +42,25 @@ pub enum NotEntitled {
 impl Entitlement {
     /// The demands of several rules, all of which count.
     pub fn new(approvers: impl IntoIterator<Item = Approver>, initiator: PrincipalId) -> Self {
-        let none = Self { local: false, not_initiator: false, initiator };
+        let none = Self { centre: false, local: false, not_initiator: false, initiator };
         approvers.into_iter().fold(none, |all, approver| match approver {
             Approver::Any => all,
             Approver::Local => Self { local: true, ..all },
             Approver::NotInitiator => Self { not_initiator: true, ..all },
         })
+    }
+
+    /// What a record says of it: the demands of the rules it names, and that the central services' own question about a tool
+    /// of theirs is answered there.
+    pub(crate) fn of(request: &ApprovalRequest) -> Self {
+        let theirs = request.layer == CENTRAL && request.capability == Capability::BackendToolInvoke;
+        Self::new([request.approver], request.initiator.clone()).at_the_centre(theirs)
+    }
+
+    /// The same, and of people of the centre only.
+    #[must_use]
+    pub fn at_the_centre(self, only: bool) -> Self {
+        Self { centre: only, ..self }
     }
 
     /// The one demand a record can name; the stricter where there are two. Both are checked when the answer is used.
@@ -71,6 +93,9 @@ impl Entitlement {
     pub fn check(&self, who: &Principal) -> Result<(), NotEntitled> {
         if !who.holds(Scope::Approve) {
             return Err(NotEntitled::Scope);
+        }
+        if self.centre && !who.id.as_str().starts_with(CENTRE_PEOPLE) {
+            return Err(NotEntitled::Centre);
         }
         if self.not_initiator && who.id == self.initiator {
             return Err(NotEntitled::Initiator);

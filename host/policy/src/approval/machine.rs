@@ -80,7 +80,7 @@ pub fn answer(
     if now > request.deadline {
         return Err(AnswerFault::Late(request.deadline));
     }
-    let entitlement = Entitlement::new([request.approver], request.initiator.clone());
+    let entitlement = Entitlement::of(request);
     let approved = answer.decision == Decision::Approved;
     // A "no" is never remembered: nothing runs on it.
     let remember = if approved { answer.remember } else { Remember::Once };
@@ -172,7 +172,7 @@ pub fn grant(
         (ApprovalState::Expired, _) => Settlement::Expired,
         (ApprovalState::Cancelled, _) => Settlement::Cancelled,
         (ApprovalState::Approved, Some(given)) if given.decision == Decision::Approved => {
-            let entitlement = Entitlement::new([record.request.approver], record.request.initiator.clone());
+            let entitlement = Entitlement::of(&record.request);
             match standing(&given.decided_by).filter(|who| entitlement.check(who).is_ok()) {
                 Some(approver) => Settlement::Granted(ApprovalGrant {
                     approval_id: record.request.approval_id.clone(),

@@ -396,7 +396,12 @@ fn the_fingerprint_does_not_depend_on_member_order_and_separates_fields() {
     let host = HostId::new("h").unwrap();
     let of = |arguments| {
         fingerprint(
-            &PlannedCall::new(request("T", arguments), Demand::Backend { tool: "t".into() }, vec![], vec![]),
+            &PlannedCall::new(
+                request("T", arguments),
+                Demand::Backend { tool: "t".into(), definition: String::new() },
+                vec![],
+                vec![],
+            ),
             &host,
         )
     };

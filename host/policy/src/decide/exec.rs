@@ -97,6 +97,7 @@ impl Judge<'_> {
             title: None,
             rule: None,
             longest,
+            at_the_centre: false,
         });
     }
 

@@ -6,7 +6,7 @@ use lanyard_protocol::{
 };
 
 use super::HOST_LAYER;
-use crate::layer::{Grant, Layer};
+use crate::layer::{CENTRAL, Grant, Layer};
 
 /// Something a person has to agree to.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Question {
     pub(crate) rule: Option<ApprovalRule>,
     /// The longest memory an answer may have.
     pub(crate) longest: Remember,
+    /// Answered by a person of the centre and nobody else.
+    pub(crate) at_the_centre: bool,
 }
 
 impl Question {
@@ -100,6 +102,7 @@ impl Findings {
             title: None,
             longest: rule.as_ref().map_or(Remember::Session, |rule| rule.max_remember),
             rule,
+            at_the_centre: false,
         });
     }
 
@@ -115,6 +118,22 @@ impl Findings {
         if !known {
             self.questions.push(question);
         }
+    }
+
+    /// Leaves the central layer's questions about a capability to the people of the centre: asked each time, answered
+    /// there. `true`: one of them wants an answer at the machine as well, which nobody can give.
+    pub(super) fn leave_to_the_centre(&mut self, capability: Capability) -> bool {
+        let theirs =
+            |question: &&mut Question| question.layer == CENTRAL && question.capability == capability;
+        let mut contradicts = false;
+        for question in self.questions.iter_mut().filter(theirs) {
+            question.at_the_centre = true;
+            question.must = true;
+            question.longest = Remember::Once;
+            question.reason.push_str(" It is answered in the centre's console, not at this host.");
+            contradicts |= question.approver() == Approver::Local;
+        }
+        contradicts
     }
 
     /// Limits the memory of an answer, without asking about anything by itself.
@@ -141,6 +160,7 @@ impl Findings {
             title: None,
             rule: None,
             longest: Remember::Once,
+            at_the_centre: false,
         });
     }
 }

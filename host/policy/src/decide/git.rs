@@ -72,6 +72,7 @@ impl Judge<'_> {
             title: Some("Push into a repository on this machine?"),
             rule: None,
             longest: Remember::Once,
+            at_the_centre: false,
         });
         Ok(())
     }

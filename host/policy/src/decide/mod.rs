@@ -14,6 +14,8 @@ mod unseen;
 #[cfg(test)]
 mod bound;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod items;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,7 @@ pub(crate) use findings::{Findings, Question};
 
 use crate::{
     demand::{Demand, PlannedCall},
-    layer::{Layer, Layers},
+    layer::{CENTRAL, Grant, Layer, Layers},
     path::Places,
     permit::{Ask, Basis, Permitted},
 };
@@ -142,6 +144,23 @@ pub fn permit_planning(layers: &Layers, needs: &[Capability], now: Timestamp) ->
         }
     }
     Ok(())
+}
+
+/// Whether every layer grants the use of a tool outside this host, asked about or not: one that is not is not offered.
+pub fn grants_tool(layers: &Layers, tool: &str) -> bool {
+    layers
+        .iter()
+        .all(|layer| layer.grants(Capability::BackendToolInvoke).any(|grant| grant.covers_tool(tool)))
+}
+
+/// Whether the central services grant the use of any of their tools: where they do not, there is none to ask about.
+pub fn has_tools_elsewhere(layers: &Layers) -> bool {
+    let some =
+        |grant: &Grant| grant.limits.allowed_tool_names.as_deref().is_none_or(|names| !names.is_empty());
+    layers
+        .iter()
+        .filter(|layer| layer.name() == CENTRAL)
+        .any(|layer| layer.grants(Capability::BackendToolInvoke).any(some))
 }
 
 /// Whether a task may still act for whoever started it. `standing` is that principal as of now; `None` for one that is

@@ -11,7 +11,7 @@ use super::{Denial, DenialReason, Findings, HOST_LAYER, Question, Terms, git};
 use crate::{
     demand::{Demand, Exec, PlannedCall},
     gitname::{Remote, branch_matches, check_name, check_remote_url},
-    layer::{Grant, Layer},
+    layer::{CENTRAL, Grant, Layer},
     net::{HttpHost, HttpTarget, allowed_address},
     path::{Access, HostPath, Protection, protection},
     reading::Reading,
@@ -80,7 +80,7 @@ fn subject(demand: &Demand) -> Result<Subject<'_>, Denial> {
             let target = target.map_err(|fault| deny(DenialReason::GitName(fault)))?;
             Ok(Subject::GitPush { repo: path(repo)?, remote, url, target, branch })
         }
-        Demand::Backend { tool } => Ok(Subject::Backend { tool }),
+        Demand::Backend { tool, .. } => Ok(Subject::Backend { tool }),
     }
 }
 
@@ -121,22 +121,7 @@ impl Judge<'_> {
                 self.push_target(target, url, findings)?;
                 self.repository(Capability::GitPush, repo, RiskLevel::Critical, covers, findings)
             }
-            Subject::Backend { tool } => {
-                let covers = |grant: &Grant| {
-                    let names = grant.limits.allowed_tool_names.as_deref();
-                    names.is_none_or(|names| names.iter().any(|name| name == tool))
-                };
-                let what = || format!("the tool {}", visible::clipped_line(tool, SHOWN_CHARS));
-                findings
-                    .note_risk(RiskLevel::High, || String::from("A tool outside this host acts on its own."));
-                self.granted(
-                    Capability::BackendToolInvoke,
-                    RiskLevel::High,
-                    covers,
-                    (what, "allowedToolNames"),
-                    findings,
-                )
-            }
+            Subject::Backend { tool } => self.backend(tool, findings),
         }
     }
 
@@ -241,6 +226,7 @@ impl Judge<'_> {
             title: access.map(|access| concern.title(access)),
             rule: None,
             longest: if must { Remember::Once } else { Remember::Session },
+            at_the_centre: false,
         });
         Ok(())
     }
@@ -252,6 +238,23 @@ impl Judge<'_> {
             return Ok(());
         }
         Err(self.deny(capability, DenialReason::Sandbox { required, enforced }))
+    }
+
+    /// A tool outside this host. The central services check again what their own layer wants, and take nobody's word for an
+    /// answer but that of a person signed in there: the question is put so that no other answer is given in vain.
+    fn backend(&self, tool: &str, findings: &mut Findings) -> Result<(), Denial> {
+        let capability = Capability::BackendToolInvoke;
+        if !self.terms.options.allow_network {
+            return Err(self.deny(capability, DenialReason::NoNetwork));
+        }
+        findings.note_risk(RiskLevel::High, || String::from("A tool outside this host acts on its own."));
+        let what = || format!("the tool {}", visible::clipped_line(tool, SHOWN_CHARS));
+        let covers = |grant: &Grant| grant.covers_tool(tool);
+        self.granted(capability, RiskLevel::High, covers, (what, "allowedToolNames"), findings)?;
+        match self.layer.name() == CENTRAL && findings.leave_to_the_centre(capability) {
+            true => Err(self.deny(capability, DenialReason::NobodyToAsk)),
+            false => Ok(()),
+        }
     }
 
     fn http(&self, method: &str, target: &HttpTarget, findings: &mut Findings) -> Result<(), Denial> {

@@ -63,7 +63,7 @@ fn the_local_default_reads_freely_and_asks_for_the_rest() {
         assert!(is_asked(local(), demand.clone()), "{demand:?}");
     }
     assert!(matches!(
-        reason(local(), Demand::Backend { tool: "x".into() }),
+        reason(local(), Demand::Backend { tool: "x".into(), definition: String::new() }),
         DenialReason::CapabilityMissing(_)
     ));
 }
@@ -409,7 +409,7 @@ proptest! {
     #[test]
     fn deciding_never_panics(text in any::<String>(), other in any::<String>()) {
         let layers = layers(vec![local(), free(|_| ())]);
-        for demand in [read(&text), write(&text), shell(&text), http(&text), argv(&[&text, &other]), Demand::Backend { tool: text.clone() },
+        for demand in [read(&text), write(&text), shell(&text), http(&text), argv(&[&text, &other]), Demand::Backend { tool: text.clone(), definition: String::new() },
             Demand::GitPush { repo: text.clone().into(), remote: other.clone(), url: text.clone(), branch: other.clone() }] {
             let _ = World::new().decide(&layers, call(demand));
         }

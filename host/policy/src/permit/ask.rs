@@ -109,7 +109,8 @@ impl Ask {
             title,
             rule,
             must_ask: questions.iter().any(|question| question.must),
-            entitlement: Entitlement::new(approvers, terms.initiator.id.clone()),
+            entitlement: Entitlement::new(approvers, terms.initiator.id.clone())
+                .at_the_centre(questions.iter().any(|question| question.at_the_centre)),
             max_remember: questions
                 .iter()
                 .map(|question| question.longest)

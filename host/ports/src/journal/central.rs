@@ -35,6 +35,9 @@ pub struct CentralSession {
     pub shipped_seq: u64,
     /// The centre wants the events themselves, not only the history after each task.
     pub timeline: bool,
+    /// The longest artifact, in bytes, that may be uploaded: what `Workspace.Upload` of the central policy grants. Absent:
+    /// it grants nothing, and nothing is uploaded.
+    pub upload: Option<u64>,
     /// The job it was opened for.
     pub job_id: Option<String>,
     /// It was deleted on this host, which the centre has not been told yet. Kept by the store.

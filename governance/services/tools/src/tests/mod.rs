@@ -7,6 +7,7 @@ mod grants;
 mod once;
 mod outputs;
 mod peers;
+mod settle;
 
 use std::collections::HashMap;
 use std::sync::Arc;

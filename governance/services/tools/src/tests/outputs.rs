@@ -77,8 +77,10 @@ async fn failures_are_told_and_what_is_not_known_is_not_called_a_failure() {
         assert!(begun.elapsed() < std::time::Duration::from_secs(10));
         assert_eq!(result.status, ToolStatus::Indeterminate);
         assert!(result.error.unwrap().message.contains("did not answer in time"));
-        // Nobody listens there.
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Nobody listens there, nor does anybody else get the port meanwhile.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let gone = held.local_addr().unwrap();
         let mut definition = rig.definition();
         definition["url"] = json!(format!("http://{gone}/"));
         rig.define("Search", &definition).await;

@@ -29,6 +29,7 @@ struct Tables {
     tasks: Vec<TaskSummary>,
     checkpoint: Option<Checkpoint>,
     states: Vec<SessionState>,
+    audit: Vec<EventEnvelope>,
 }
 
 impl Default for Tables {
@@ -52,6 +53,7 @@ impl Default for Tables {
             scope: WorkspaceScope::Local,
             created_by: principal("owner", true, &[]),
             tokens_used: 0,
+            agent_id: None,
         };
         Self {
             session,
@@ -61,6 +63,7 @@ impl Default for Tables {
             tasks: Vec::new(),
             checkpoint: None,
             states: Vec::new(),
+            audit: Vec::new(),
         }
     }
 }
@@ -102,6 +105,7 @@ impl Tables {
                     self.session.summary.last_task = Some(task);
                 }
             }
+            Write::Audit(record) => self.audit.push(*record),
             other => panic!("the loop has no business writing {other:?}"),
         }
     }
@@ -183,6 +187,13 @@ impl MemoryJournal {
     /// Everything recorded, on disk or on its way.
     pub(crate) fn bodies(&self) -> Vec<EventBody> {
         self.events().into_iter().map(|event| event.body).collect()
+    }
+
+    pub(crate) fn audit(&self) -> Vec<EventEnvelope> {
+        self.with(|state| {
+            state.flush();
+            state.durable.audit.clone()
+        })
     }
 
     pub(crate) fn events(&self) -> Vec<NewEvent> {
