@@ -93,7 +93,7 @@ fn what_is_understood() {
         "identity show --host nas",
         "identity rotate --compromised",
         "enroll https://central.example:7720",
-        "enrol https://central.example --token-file /f --accept-jobs --accept-answers",
+        "enrol https://central.example --token-file /f --accept-jobs --accept-answers --share-earlier-sessions",
         "enroll http://127.0.0.1:7720 --token-file -",
         "unenroll",
         "unenrol --force --reason moved",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::method::{EnrolHost, Response};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
@@ -32,6 +33,10 @@ pub(crate) struct Args {
     /// Let the centre answer approvals and pairings of this machine
     #[arg(long)]
     accept_answers: bool,
+    /// Let sessions from before go on, and send each whole to the centre once it does; without this they can be read and
+    /// go on after `lanyard unenroll`. Those of an earlier enrolment stay as they are
+    #[arg(long)]
+    share_earlier_sessions: bool,
 }
 
 pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit, Failure> {
@@ -39,18 +44,30 @@ pub(crate) async fn run(args: Args, invocation: &mut Invocation) -> Result<Exit,
     let Some(token) = token(args.token_file.as_deref(), invocation).await? else {
         return Ok(Exit::Cancelled);
     };
-    let Some(accept_jobs) = consent(Consent::Jobs, args.accept_jobs, invocation).await? else {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let Some(accept_jobs) = consent(Consent::Jobs, args.accept_jobs, invocation, &mut interrupt).await?
+    else {
         return Ok(Exit::Cancelled);
     };
-    let Some(accept_answers) = consent(Consent::Answers, args.accept_answers, invocation).await? else {
+    let Some(accept_answers) =
+        consent(Consent::Answers, args.accept_answers, invocation, &mut interrupt).await?
+    else {
         return Ok(Exit::Cancelled);
     };
     let mut connection = invocation.connect_local_or_start(Patience::None)?;
-    let request = EnrolHost { url, token: token.to_string(), accept_jobs, accept_answers };
-    let status = connection.call(request).await?;
+    let share_earlier_sessions = args.share_earlier_sessions;
+    let token = token.to_string();
+    let request = EnrolHost { url, token, accept_jobs, accept_answers, share_earlier_sessions };
     let sync = invocation.command("sync status");
+    let status = tokio::select! {
+        status = connection.call(request) => status?,
+        _ = interrupt.recv() => {
+            invocation.terminal.note(&format!("The host may go on enrolling; `{sync}` says what became of it."))?;
+            return Ok(Exit::Cancelled);
+        }
+    };
     invocation.show(Response::EnrolHost(status.clone()), |terminal| {
-        render::enrolled(terminal.paint, &status, &sync, Timestamp::now())
+        render::enrolled(terminal.paint, &status, (&sync, share_earlier_sessions), Timestamp::now())
     })?;
     Ok(Exit::Completed)
 }
@@ -132,6 +149,8 @@ fn read_token(from: impl Read, shown: &str) -> Result<Zeroizing<String>, Failure
 
 /// Typed or pasted, and not shown; `None` on Ctrl-C.
 async fn type_token(invocation: &mut Invocation) -> Result<Option<Zeroizing<String>>, Failure> {
+    // Before the terminal is made mute: ended in between, it would stay so.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut keys = Keys::open_for_text()?;
     // Room for all of it: growing would leave copies behind.
     let mut typed = Zeroizing::new(String::with_capacity(MAX_TOKEN_BYTES));
@@ -139,7 +158,7 @@ async fn type_token(invocation: &mut Invocation) -> Result<Option<Zeroizing<Stri
     loop {
         let key = tokio::select! {
             key = keys.next() => key?,
-            _ = tokio::signal::ctrl_c() => return Ok(None),
+            _ = interrupt.recv() => return Ok(None),
         };
         match key {
             '\r' | '\n' => return Ok(Some(typed)),
@@ -153,7 +172,12 @@ async fn type_token(invocation: &mut Invocation) -> Result<Option<Zeroizing<Stri
 
 /// Whether the centre may do this: as the flag says, else as the person at the terminal says, else not. Never without
 /// words on what it means. `None` on Ctrl-C.
-async fn consent(what: Consent, given: bool, invocation: &mut Invocation) -> Result<Option<bool>, Failure> {
+async fn consent(
+    what: Consent,
+    given: bool,
+    invocation: &mut Invocation,
+    interrupt: &mut Signal,
+) -> Result<Option<bool>, Failure> {
     if given {
         if !invocation.json() {
             invocation.terminal.note(&consent_words(what, true))?;
@@ -168,7 +192,7 @@ async fn consent(what: Consent, given: bool, invocation: &mut Invocation) -> Res
     loop {
         let key = tokio::select! {
             key = keys.next() => key?,
-            _ = tokio::signal::ctrl_c() => return Ok(None),
+            _ = interrupt.recv() => return Ok(None),
         };
         let allowed = match key {
             'y' | 'Y' => true,

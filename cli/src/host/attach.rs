@@ -134,8 +134,12 @@ pub(crate) fn attach(state_dir: &Path) -> Result<UnixStream, HostError> {
 /// Whether a process holds the state directory. Never waits; a directory that was never used is held by nobody.
 pub(crate) fn lock_is_held(state_dir: &Path) -> bool {
     let Ok(lock) = std::fs::File::open(state_dir.join("lock")) else { return false };
-    // A shared lock, given back at once with the file.
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err() {
+        return true;
+    }
+    // A shared lock, given back at once: it goes with the file, but a child between fork and exec shares that.
+    let _ = rustix::fs::flock(&lock, rustix::fs::FlockOperation::Unlock);
+    false
 }
 
 /// The kernel's word on who serves the socket.

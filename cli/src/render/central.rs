@@ -51,15 +51,26 @@ pub(crate) fn consent_words(what: Consent, allowed: bool) -> String {
     text.to_owned()
 }
 
-/// Right after the enrolment.
-pub(crate) fn enrolled(paint: Paint, status: &CentralStatus, sync: &str, now: Timestamp) -> String {
+/// Right after the enrolment. `shared`: sessions from before may go on.
+pub(crate) fn enrolled(
+    paint: Paint,
+    status: &CentralStatus,
+    (sync, shared): (&str, bool),
+    now: Timestamp,
+) -> String {
     let Some(enrolment) = &status.enrolment else { return "The host is not enrolled.\n".to_owned() };
     let mut shown =
         format!("{}\n\n", paint.tone(Tone::Good, &format!("This host belongs to {} now.", whose(enrolment))));
     shown.push_str(&facts(paint, status, enrolment, now));
+    let earlier = match shared {
+        true => "Sessions from before may go on: each is then sent there whole.",
+        false => {
+            "What was recorded before stays here: earlier sessions can be read, and go on after an unenrolment."
+        }
+    };
     shown.push_str(&format!(
-        "\nNew sessions follow the tenant's policy beside this machine's own, and leave an audit trail there. What was \
-         recorded before stays here.\nWhat waits to be sent: {}\n",
+        "\nNew sessions follow the tenant's policy beside this machine's own, and leave an audit trail there. \
+         {earlier}\nWhat waits to be sent: {}\n",
         paint.tone(Tone::Accent, &line(sync))
     ));
     shown

@@ -165,7 +165,7 @@ fn a_token_is_not_shown_and_what_is_allowed_is_asked() {
     let mut enroll = InTerminal::start(&home, &["enroll", "http://127.0.0.1:9"]);
     enroll.until("(it is not shown)");
     // Right after a question keys are not taken.
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_secs(2));
     enroll.screen.write_all(b"tok-5ecrex\x7ft\r").unwrap();
     let give_up = Instant::now() + PATIENCE;
     while !enroll.seen.contains("[y] allow") {

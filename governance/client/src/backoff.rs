@@ -37,6 +37,11 @@ impl Backoff {
         (least + share(ceiling, random)).max(FLOOR)
     }
 
+    /// The same with a number from the system, where no server asked for anything.
+    pub fn pause(&mut self) -> Duration {
+        self.next(random(), None)
+    }
+
     /// It worked: the next failure is the first again.
     pub fn reset(&mut self) {
         self.failures = 0;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lanyard_protocol::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
@@ -76,11 +76,11 @@ pub(crate) fn pinned(
     for certificate in ca {
         roots.add(certificate.clone())?;
     }
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
+    let pinned = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
     let config = ClientConfig::builder_with_details(provider(), Arc::new(clock.clone()))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned { inner }));
+        .with_custom_certificate_verifier(Verifier::new(Trust::Pinned(pinned)));
     let mut config = match certificate {
         None => config.with_no_client_auth(),
         Some(key) => config.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key))),
@@ -99,17 +99,32 @@ pub(crate) fn nobody() -> Result<ClientConfig, TlsError> {
 /// A client that trusts anybody. For fetching the CA certificate alone, whose hash is then compared with the token's.
 pub(crate) fn unverified() -> Result<ClientConfig, TlsError> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let anybody = Arc::new(Anybody { provider: provider() });
+    let anybody = Verifier::new(Trust::Anybody);
     Ok(config.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth())
 }
 
-/// The usual verification, forgiving the host a clock that is a day off.
+/// Who a server may be.
 #[derive(Debug)]
-struct Pinned {
-    inner: Arc<WebPkiServerVerifier>,
+enum Trust {
+    /// Who the pinned CA says it is; the host is forgiven a clock that is a day off.
+    Pinned(Arc<WebPkiServerVerifier>),
+    /// Anybody. The handshake's own signatures still count.
+    Anybody,
 }
 
-impl ServerCertVerifier for Pinned {
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Verifier {
+    fn new(trust: Trust) -> Arc<Self> {
+        Arc::new(Self { trust, algorithms: provider().signature_verification_algorithms })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -118,7 +133,11 @@ impl ServerCertVerifier for Pinned {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let at = |time| self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, time);
+        let pinned = match &self.trust {
+            Trust::Pinned(pinned) => pinned,
+            Trust::Anybody => return Ok(ServerCertVerified::assertion()),
+        };
+        let at = |time| pinned.verify_server_cert(end_entity, intermediates, name, ocsp, time);
         let refused = match at(now) {
             Err(Error::InvalidCertificate(refused)) => refused,
             other => return other,
@@ -141,7 +160,7 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -150,53 +169,10 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// No verification of who it is; the handshake's own signatures still are.
-#[derive(Debug)]
-struct Anybody {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -66,3 +66,46 @@ impl<C: Clock> SessionAuthority for LocalAuthority<C> {
         watch::channel(Reach::default()).1
     }
 }
+
+/// Opens a session that is only to be ended, which needs nobody's leave: issues the machine's own layer once, and nothing
+/// more once it is sealed, so that nobody else begins anything in it.
+pub(crate) struct LastWord<A> {
+    own: A,
+    sealed: watch::Sender<PolicyNews>,
+}
+
+impl<A> LastWord<A> {
+    /// By what the machine issues.
+    pub(crate) fn new(own: A) -> Self {
+        Self { own, sealed: watch::Sender::new(PolicyNews::default()) }
+    }
+
+    /// What was issued does not count any more, and nothing else will be.
+    pub(crate) fn seal(&self) {
+        let ended = Some("the session is being ended".to_owned());
+        self.sealed.send_replace(PolicyNews { epoch: u64::MAX, revoked: ended });
+    }
+}
+
+#[async_trait::async_trait]
+impl<A: SessionAuthority> SessionAuthority for LastWord<A> {
+    async fn adopt(&self, session: NewSession) -> Result<Adopted, WireError> {
+        self.own.adopt(session).await
+    }
+
+    async fn issue(&self, claim: &SessionClaim) -> Result<Issued, WireError> {
+        match &self.sealed.borrow().revoked {
+            None => {}
+            Some(why) => return Err(WireError::new(ErrorCode::SessionExpired, why.clone())),
+        }
+        self.own.issue(claim).await
+    }
+
+    fn changes(&self) -> watch::Receiver<PolicyNews> {
+        self.sealed.subscribe()
+    }
+
+    fn reach(&self) -> watch::Receiver<Reach> {
+        self.own.reach()
+    }
+}

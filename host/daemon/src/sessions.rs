@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lanyard_agent::session::{NewTask, Resumed};
 use lanyard_agent::{Ports, ResumeCause, Session, SessionSetup};
 use lanyard_dispatch::{HostFacts, RouterParts, SessionPolicy, SessionRouter};
-use lanyard_ports::authority::SessionClaim;
+use lanyard_ports::authority::{SessionAuthority, SessionClaim};
 use lanyard_ports::journal::{NewEvent, SessionProgress, SessionRecord, Write};
 use lanyard_ports::router::ToolRouter;
 use lanyard_protocol::error::{ErrorCode, WireError};
@@ -24,6 +24,8 @@ use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{session_error, store_error};
+use crate::authority::{LastWord, LocalAuthority};
+use crate::central::BackendTools;
 use crate::config::ResumePolicy;
 use crate::guard::{ModelGate, SessionPictures, SessionRedactor, SessionsModel};
 use crate::host::Host;
@@ -44,6 +46,7 @@ pub(crate) struct Live {
     policy: Arc<SessionPolicy>,
     model: SessionsModel,
     workspace: Arc<Workspace>,
+    tools: Arc<BackendTools>,
     scratch: Option<PrivateTmp>,
 }
 
@@ -104,6 +107,27 @@ impl LiveSessions {
 
     /// The live session, opened if need be.
     pub(crate) async fn open(&self, host: &Arc<Host>, id: &SessionId) -> Result<Arc<Live>, WireError> {
+        self.open_under(host, id, host.authority.clone(), || {}).await
+    }
+
+    /// Opened so that nothing can be begun in it, only ended, whatever the centre says or does not say.
+    async fn open_to_end(&self, host: &Arc<Host>, id: &SessionId) -> Result<Arc<Live>, WireError> {
+        let authority = Arc::new(LastWord::new(LocalAuthority {
+            clock: SystemClock,
+            accept_unconfined: host.config.accept_unconfined,
+            max_session_tokens: host.config.max_session_tokens,
+        }));
+        self.open_under(host, id, authority.clone(), || authority.seal()).await
+    }
+
+    /// `opened`: done before anybody gets it.
+    async fn open_under(
+        &self,
+        host: &Arc<Host>,
+        id: &SessionId,
+        authority: Arc<dyn SessionAuthority>,
+        opened: impl Fn() + Send,
+    ) -> Result<Arc<Live>, WireError> {
         let opening = {
             let mut open = self.map();
             if open.len() >= IDLE_KEPT && !open.contains_key(id) {
@@ -111,8 +135,12 @@ impl LiveSessions {
             }
             open.entry(id.clone()).or_default().clone()
         };
-        let live =
-            opening.get_or_try_init(|| async { self.start(host, id).await.map(Arc::new) }).await.cloned();
+        let start = || async {
+            let live = self.start(host, id, authority).await?;
+            opened();
+            Ok(Arc::new(live))
+        };
+        let live = opening.get_or_try_init(start).await.cloned();
         if live.is_err() {
             self.map().remove(id);
         }
@@ -149,7 +177,12 @@ impl LiveSessions {
         self.http.get_or_try_init(|| async { http_client() }).await.cloned()
     }
 
-    async fn start(&self, host: &Arc<Host>, id: &SessionId) -> Result<Live, WireError> {
+    async fn start(
+        &self,
+        host: &Arc<Host>,
+        id: &SessionId,
+        authority: Arc<dyn SessionAuthority>,
+    ) -> Result<Live, WireError> {
         let record = host.journal.session(id).map_err(|e| session_error(id, e))?;
         if record.summary.state.is_final() {
             let text = format!("session {id} has ended; start a new one");
@@ -164,9 +197,11 @@ impl LiveSessions {
             tenant_id: host.centre.tenant_id(),
             user_id: host.centre.user_id(record.created_by.id.as_str()),
         };
-        let (authority, boot) = (host.authority.clone(), Arc::new(SystemClock));
+        let boot = Arc::new(SystemClock);
         let policy = Arc::new(SessionPolicy::open(authority, host.clock.clone(), boot, claim).await?);
         let model = SessionsModel::of(&policy, &host.models)?;
+        let tools = host.centre.tools(policy.clone(), id.clone());
+        tools.look().await;
         let router: Arc<dyn ToolRouter> = Arc::new(SessionRouter::new(RouterParts {
             facts: HostFacts {
                 host_id: host.network.host_id(),
@@ -177,6 +212,7 @@ impl LiveSessions {
             },
             policy: policy.clone(),
             workspace: workspace.clone(),
+            remote: tools.clone(),
             desk: host.desk.clone(),
             principals: host.principals.clone(),
             journal: host.journal.clone(),
@@ -203,7 +239,7 @@ impl LiveSessions {
         };
         let stop = host.stop.clone();
         let owner = Session::spawn(setup, ports, stop, &self.tasks).map_err(|e| session_error(id, e))?;
-        Ok(Live { owner, router, policy, model, workspace, scratch: Some(scratch) })
+        Ok(Live { owner, router, policy, model, workspace, tools, scratch: Some(scratch) })
     }
 
     /// Starts a task.
@@ -224,6 +260,7 @@ impl LiveSessions {
         let live = self.open(host, id).await?;
         // Asked here, so that the name of the model is known when the task says who answers.
         live.model.learn().await;
+        live.tools.look().await;
         task.options.max_steps = task.options.max_steps.min(host.centre.max_steps(id));
         let who = task.initiator.id.clone();
         let accepted = live.owner.start_task(task).await.map_err(|e| WireError::from(&e))?;
@@ -254,7 +291,7 @@ impl LiveSessions {
         task: TaskId,
         by: PrincipalId,
     ) -> Result<TaskAccepted, WireError> {
-        host.centre.jobs().cancel_in(id, &format!("{by} cancelled it on the machine"));
+        host.centre.jobs().cancel_in(id, &format!("{by} cancelled it on the machine"), false);
         let live = self.open(host, id).await?;
         live.owner.cancel_task(task, by).await.map_err(|e| WireError::from(&e))
     }
@@ -283,19 +320,35 @@ impl LiveSessions {
     /// Lets a paused task go on.
     pub(crate) async fn resume(&self, host: &Arc<Host>, id: &SessionId) -> Result<Resumed, WireError> {
         let live = self.open(host, id).await?;
+        live.tools.look().await;
         live.owner.resume(ResumeCause::Asked).await.map_err(|e| WireError::from(&e))
     }
 
-    /// Ends a session.
-    pub(crate) async fn end(&self, host: &Arc<Host>, id: &SessionId) -> Result<(), WireError> {
-        if host.centre.jobs().cancel_in(id, "its session was ended on the machine") {
+    /// Ends a session. `cancelled`: why somebody else than its user ends it.
+    pub(crate) async fn end(
+        &self,
+        host: &Arc<Host>,
+        id: &SessionId,
+        cancelled: Option<String>,
+    ) -> Result<(), WireError> {
+        let why = cancelled.as_deref().unwrap_or("its session was ended on the machine");
+        if host.centre.jobs().cancel_in(id, why, cancelled.is_some()) {
             // The job ends its session itself, once its call has ended.
             return Ok(());
         }
-        let live = self.open(host, id).await?;
-        live.owner.end().await.map_err(|e| WireError::from(&e))?;
-        self.forget(id);
-        Ok(())
+        // To end, a session needs nobody's leave: neither a centre that is away, nor one that has ended it already.
+        let (live, only_to_end) = match self.open(host, id).await {
+            Ok(live) => (live, false),
+            Err(_) => (self.open_to_end(host, id).await?, true),
+        };
+        let ended = match cancelled {
+            None => live.owner.end().await,
+            Some(why) => live.owner.cancel(why).await,
+        };
+        if ended.is_ok() || only_to_end {
+            self.forget(id);
+        }
+        ended.map_err(|e| WireError::from(&e))
     }
 
     /// Lets go of a session's handle.

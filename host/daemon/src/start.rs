@@ -122,6 +122,7 @@ pub async fn run(
     let centre_stop = CancellationToken::new();
     let centre = tokio::spawn(host.centre.clone().run(host.clone(), centre_stop.clone()));
     let recovery = tokio::spawn(crate::sessions::recover(host.clone()));
+    tokio::spawn(crate::startup_pages::give_back());
 
     host.stop.cancelled().await;
     tracing::info!("stopping");
@@ -170,6 +171,7 @@ pub(crate) fn build(config: Config, state: &StateDir, stop: CancellationToken) -
         },
         centre: centre.clone(),
         journal: store.clone(),
+        backend_tools: config.backend_tools.clone(),
     });
     let sandbox = Sandbox::start(&SandboxSetup {
         state_dir: state.path().to_owned(),

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lanyard_protocol::Timestamp;
@@ -119,8 +120,16 @@ impl Manifest {
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
-    /// Held, not used: the lock goes with the file.
-    _lock: File,
+    /// Whose lock says that it is held.
+    lock: File,
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        // It goes with the file in any case, but a child between fork and exec shares that: given back like this it is
+        // free at once.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl StateDir {
@@ -142,7 +151,7 @@ impl StateDir {
         }
         lock.set_len(0).map_err(io(&lock_path))?;
         write!(lock, "{}", std::process::id()).map_err(io(&lock_path))?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// The canonical directory.
@@ -203,8 +212,13 @@ fn is_alive(pid: u32) -> bool {
     pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// Writes a file of mode 0600, whole or not at all, and on disk when it returns.
+/// One file is written at a time, so that two writers of one do not share what is to become it. What a killed host left
+/// of a file is overwritten with the next of that name.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Writes a file of mode 0600, whole or not at all, and on disk when it returns. Blocks.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), StateDirError> {
+    let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
@@ -369,7 +383,7 @@ fn short_hash(path: &Path) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{Manifest, RuntimePaths, StateDir, StateDirError, private_dir};
+    use super::{Manifest, RuntimePaths, StateDir, StateDirError, private_dir, write_private};
 
     #[test]
     fn one_owner_at_a_time_and_the_lock_dies_with_it() {
@@ -434,6 +448,21 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         StateDir::claim(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_that_several_write_at_once_is_one_of_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("grant.json");
+        let contents: Vec<Vec<u8>> = (1..=8_usize).map(|n| vec![b'0' + n as u8; n * 40_000]).collect();
+        std::thread::scope(|threads| {
+            for content in &contents {
+                let path = &path;
+                threads.spawn(move || (0..20).for_each(|_| write_private(path, content).unwrap()));
+            }
+        });
+        assert!(contents.contains(&std::fs::read(&path).unwrap()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]

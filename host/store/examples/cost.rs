@@ -193,6 +193,7 @@ fn session(id: &SessionId) -> Outcome<Write> {
         scope: WorkspaceScope::Local,
         created_by: Principal { id: "owner".parse()?, name: "owner".to_owned(), scopes: vec![], local: true },
         tokens_used: 0,
+        agent_id: None,
     })))
 }
 

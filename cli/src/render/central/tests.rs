@@ -138,7 +138,7 @@ fn a_host_of_its_own_is_told_the_way() {
 
 #[test]
 fn the_beginning_and_the_end() {
-    let text = enrolled(Paint::PLAIN, &away(0), "lanyard sync status", at());
+    let text = enrolled(Paint::PLAIN, &away(0), ("lanyard sync status", false), at());
     assert!(text.starts_with("This host belongs to acme at https://central.example:7720 now."), "{text}");
     assert!(
         text.contains("What was recorded before stays here") && text.contains("lanyard sync status"),

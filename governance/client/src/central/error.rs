@@ -15,6 +15,8 @@ pub enum CallError {
         reason: String,
         /// How long to wait at least, if somebody said.
         retry_after: Option<Duration>,
+        /// Whether the request may have left: `false` where no connection was made.
+        sent: bool,
     },
     /// The centre refused.
     #[error("the centre refused: {error}")]
@@ -36,7 +38,7 @@ pub enum CallError {
 
 impl CallError {
     pub(crate) fn unreachable(reason: impl Into<String>) -> Self {
-        Self::Unreachable { reason: reason.into(), retry_after: None }
+        Self::Unreachable { reason: reason.into(), retry_after: None, sent: true }
     }
 
     /// Whether the same call may succeed later without being changed.

@@ -124,7 +124,11 @@ pub(crate) async fn send(
             .header(CONTENT_LENGTH, *length)
             .body(reqwest::Body::wrap_stream(make())),
     };
-    let response = request.send().await.map_err(|error| CallError::unreachable(in_words(&error)))?;
+    let response = request.send().await.map_err(|error| CallError::Unreachable {
+        reason: in_words(&error),
+        retry_after: None,
+        sent: !error.is_connect(),
+    })?;
     if let Some(date) = response.headers().get(DATE).and_then(|date| date.to_str().ok()) {
         clock.learn_date(date);
     }
@@ -156,9 +160,11 @@ async fn refusal(status: StatusCode, response: Response, clock: &ServerClock) ->
                 _ => CallError::Refused { status: status.as_u16(), error, retry_after },
             }
         }
-        Err(_) if matches!(status.as_u16(), 408 | 421 | 429 | 502..=504) => {
-            CallError::Unreachable { reason: format!("something before it answered {status}"), retry_after }
-        }
+        Err(_) if matches!(status.as_u16(), 408 | 421 | 429 | 502..=504) => CallError::Unreachable {
+            reason: format!("something before it answered {status}"),
+            retry_after,
+            sent: true,
+        },
         Err(_) => {
             let begins = quoted(&String::from_utf8_lossy(&body));
             CallError::Protocol(format!("{status} without an error of the contract: {begins}"))

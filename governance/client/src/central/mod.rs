@@ -136,6 +136,22 @@ impl Central {
         self.finish::<C>(prepared).await
     }
 
+    /// Calls an endpoint that answers with bytes, of which it reads so many as of any answer.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn get_bytes<C: Call>(
+        &self,
+        path_params: &[(&str, &str)],
+        query: &C::Query,
+    ) -> Result<Bytes, CallError>
+    where
+        C::Query: Serialize,
+    {
+        let prepared = self.prepare::<C>(path_params, query, Sending::Nothing)?;
+        self.answer(&prepared).await
+    }
+
     /// Calls an endpoint that takes bytes, `length` of them. `body` makes the stream anew each time the call is sent,
     /// which is at most twice.
     ///

@@ -62,11 +62,14 @@ async fn a_token_that_is_not_taken_any_more_is_replaced_once() {
 #[tokio::test]
 async fn a_token_is_renewed_before_it_runs_out() {
     let Pair { fake, central, running: _running, .. } = plain().await;
-    fake.books().token_life = 1;
+    fake.books().token_life = 1_000;
     head(&central).await.unwrap();
     head(&central).await.unwrap();
     assert_eq!(fake.books().issued_tokens, 1);
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // To where it is still good, and not for long.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(999)).await;
+    tokio::time::resume();
     head(&central).await.unwrap();
     assert_eq!((fake.issued_tokens(), fake.hits("/audit/head").len()), (2, 3));
 }
@@ -241,8 +244,12 @@ async fn a_clock_that_is_a_day_off_is_put_right_by_the_first_answer() {
         fake.books().hides_date = hides_date;
         head(&central).await.unwrap();
         assert_eq!(fake.hits("/agents/agent-1/access-tokens").len(), 2, "refused once, then right");
-        assert!((central.clock().offset_millis() + off).abs() < 5_000, "{}", central.clock().offset_millis());
-        assert!((central.reach().borrow().server_offset_millis + off).abs() < 5_000);
+        assert!(
+            (central.clock().offset_millis() + off).abs() < 30_000,
+            "{}",
+            central.clock().offset_millis()
+        );
+        assert!((central.reach().borrow().server_offset_millis + off).abs() < 30_000);
         assert!(central.clock().is_learned());
         fake.books().tokens.clear();
         head(&central).await.unwrap();

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::testing::{Hit, Pair, cut_answer, error, plain, until};
+use crate::testing::{Hit, Pair, SOON, cut_answer, error, plain, until};
 
 const STREAM: &str = "/agents/agent-1/commands/stream";
 const POLL: &str = "/agents/agent-1/commands";
@@ -68,7 +68,7 @@ fn begin(central: &Central, after: u64) -> Followed {
 impl Followed {
     async fn end(self) -> Arc<Doing> {
         self.cancel.cancel();
-        let ended = timeout(Duration::from_secs(1), self.task).await.expect("it ends promptly").unwrap();
+        let ended = timeout(SOON, self.task).await.expect("it ends when told").unwrap();
         assert_eq!(ended, Ended::Cancelled);
         self.doing
     }
@@ -187,7 +187,8 @@ async fn where_no_stream_is_kept_it_asks() {
     assert_eq!(fake.hits(STREAM).len(), 3, "after three it is patient no more");
     let polls = fake.hits(POLL);
     assert!(polls[0].query.contains("waitSeconds=25"), "{}", polls[0].query);
-    assert!(polls.len() <= 3, "a server that does not wait is not asked in a loop: {}", polls.len());
+    // One a second; in a loop it would be hundreds.
+    assert!(polls.len() <= 20, "a server that does not wait is not asked in a loop: {}", polls.len());
 }
 
 #[tokio::test]
@@ -295,11 +296,16 @@ async fn a_silent_stream_is_given_up() {
     });
     let followed = begin(&central, 0);
     until("it is open", || fake.hits(STREAM).len() == 1).await;
-    // Its comment is read before the clock is moved.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    tokio::time::pause();
-    tokio::time::advance(SILENCE + Duration::from_secs(1)).await;
-    tokio::time::resume();
-    until("it is opened anew", || fake.hits(STREAM).len() == 2).await;
+    for _ in 0..100 {
+        // Its comment may not have been read when the clock is moved: then the silence begins after that.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if fake.hits(STREAM).len() > 1 {
+            break;
+        }
+        tokio::time::pause();
+        tokio::time::advance(SILENCE + Duration::from_secs(1)).await;
+        tokio::time::resume();
+    }
+    assert!(fake.hits(STREAM).len() > 1, "it is not opened anew");
     followed.end().await;
 }

@@ -139,7 +139,7 @@ pub async fn enrol_by_clock(
     let pending = begin(store, &central, &token)?;
     let issued = exchange::exchange(&client, &pending, &token, machine, &clock).await?;
     let identity = Identity::from_issued(central, pending.key, issued)?;
-    store.save(&identity)?;
+    store.save_first(&identity)?;
     Ok(identity)
 }
 

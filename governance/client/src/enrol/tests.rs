@@ -70,7 +70,7 @@ async fn a_clock_that_is_a_day_off_does_not_matter() {
         let (_dir, store) = store();
         let clock = off_by(off);
         enrol_by_clock(&store, &running.url, token(&fake, &running), machine(), clock.clone()).await.unwrap();
-        assert!((clock.offset_millis() + off).abs() < 5_000);
+        assert!((clock.offset_millis() + off).abs() < 30_000);
     }
 }
 

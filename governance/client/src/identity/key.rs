@@ -72,8 +72,9 @@ impl AgentKey {
         BASE64URL_NOPAD.encode(&self.signing.sign(text.as_bytes()).to_bytes())
     }
 
-    /// A certificate request, PEM. `mark` tells one request of the same key from another, because the centre answers a
-    /// repeated request with the certificate it issued the first time.
+    /// A certificate request, PEM. `mark` tells one request of the same key from another: by the whole request the centre knows
+    /// that the exchange of a token is repeated, and answers for the same host. A renewal gets a certificate of its own
+    /// each time.
     pub(crate) fn request(&self, name: &str, mark: &str) -> Result<String, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();

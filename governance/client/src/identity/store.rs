@@ -150,7 +150,8 @@ impl IdentityStore {
         Ok(Some(identity))
     }
 
-    /// Keeps an identity, on disk when it returns; replaces an older one and forgets a begun enrolment.
+    /// Keeps an identity, on disk when it returns; replaces an older one and forgets a begun enrolment. One that cannot be
+    /// forgotten stays, which the log tells: it serves nobody without its token.
     ///
     /// # Errors
     /// See [`IdentityError`].
@@ -172,7 +173,24 @@ impl IdentityStore {
                 service_token: identity.service_token.clone(),
             },
         )?;
-        file::remove(&self.directory.join(PENDING))
+        if let Err(error) = file::remove(&self.directory.join(PENDING)) {
+            tracing::warn!(%error, "an enrolment that is complete could not be removed as a begun one");
+        }
+        Ok(())
+    }
+
+    /// Keeps the first identity, or nothing of it: what was begun stays then, to be gone on with.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub(crate) fn save_first(&self, identity: &Identity) -> Result<(), IdentityError> {
+        let saved = self.save(identity);
+        if saved.is_err()
+            && let Err(error) = file::remove(&self.directory.join(IDENTITY))
+        {
+            tracing::error!(%error, "half an enrolment is left: unenrol and enrol again");
+        }
+        saved
     }
 
     /// Removes the identity and whatever was begun. Nothing to remove is no error.

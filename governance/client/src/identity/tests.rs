@@ -48,6 +48,15 @@ fn what_was_kept_is_loaded_and_nothing_else_is_left() {
 }
 
 #[test]
+fn a_begun_enrolment_that_cannot_be_removed_does_not_undo_a_complete_one() {
+    let (_dir, store) = store();
+    std::fs::create_dir_all(store.directory().join("enrolment-pending.json")).unwrap();
+    let identity = identity(&Fake::new(), "https://127.0.0.1:1", DAY);
+    store.save(&identity).unwrap();
+    assert!(store.load().unwrap().is_some());
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let (_dir, store, identity) = enrolled();
     let shown = format!("{identity:?} {store:?}");

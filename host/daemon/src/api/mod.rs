@@ -37,6 +37,8 @@ use lanyard_protocol::principal::Principal;
 
 use crate::host::Host;
 
+pub(crate) use tasks::changed_files;
+
 /// What a handler gives back.
 #[derive(Debug)]
 pub(crate) struct Answer {

@@ -139,6 +139,7 @@ pub(crate) async fn found(
         scope,
         created_by: principal.clone(),
         tokens_used: 0,
+        agent_id: None,
     };
     let created = SessionCreated { name, workspace_roots: shown_roots.clone(), model: model.clone() };
     let event = NewEvent {
@@ -317,7 +318,7 @@ pub(super) async fn end(host: &Arc<Host>, params: EndSession) -> Result<Answer, 
     let record =
         host.journal.session(&params.session_id).map_err(|e| session_error(&params.session_id, e))?;
     if !record.summary.state.is_final() {
-        host.sessions.end(host, &params.session_id).await?;
+        host.sessions.end(host, &params.session_id, None).await?;
         let (centre, id) = (host.centre.clone(), params.session_id);
         drop(tokio::task::spawn_blocking(move || centre.forget(&id)));
     }

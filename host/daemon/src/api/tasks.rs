@@ -5,7 +5,8 @@ use std::sync::Arc;
 use lanyard_agent::session::NewTask;
 use lanyard_ports::journal::Baseline;
 use lanyard_protocol::error::{ErrorCode, WireError};
-use lanyard_protocol::method::{CancelTask, GetPatchPreview, PatchPreview, Response, StartTask};
+use lanyard_protocol::id::{SessionId, TaskId};
+use lanyard_protocol::method::{CancelTask, GetPatchPreview, PatchFile, PatchPreview, Response, StartTask};
 use lanyard_protocol::principal::Principal;
 use lanyard_tools::PreImage;
 
@@ -64,13 +65,28 @@ pub(super) async fn cancel(
 
 /// `GetPatchPreview`.
 pub(super) async fn preview(host: &Arc<Host>, params: GetPatchPreview) -> Result<Answer, WireError> {
-    let session = &params.session_id;
+    let files = changed_files(host, &params.session_id, &params.task_id).await?;
+    Ok(Response::GetPatchPreview(PatchPreview { files }).into())
+}
+
+/// What has become of the files that a task touched, as they are now; bounded, safe to show.
+///
+/// # Errors
+/// There is no such task, or its files cannot be read.
+pub(crate) async fn changed_files(
+    host: &Arc<Host>,
+    session: &SessionId,
+    task: &TaskId,
+) -> Result<Vec<PatchFile>, WireError> {
     host.journal.session(session).map_err(|e| session_error(session, e))?;
-    if host.journal.task(session, &params.task_id).map_err(store_error)?.is_none() {
-        let text = format!("session {session} has no task {}", params.task_id);
+    if host.journal.task(session, task).map_err(store_error)?.is_none() {
+        let text = format!("session {session} has no task {task}");
         return Err(WireError::new(ErrorCode::TaskNotFound, text));
     }
-    let baselines = host.journal.baselines(session, &params.task_id).map_err(store_error)?;
+    let baselines = host.journal.baselines(session, task).map_err(store_error)?;
+    if baselines.is_empty() {
+        return Ok(Vec::new());
+    }
     let live = host.sessions.open_to_look(host, session).await?;
     let artifacts = host.artifacts.clone();
     let compare = move || {
@@ -82,6 +98,5 @@ pub(super) async fn preview(host: &Arc<Host>, params: GetPatchPreview) -> Result
         let images: Vec<PreImage> = baselines.into_iter().map(read_back).collect::<Result<_, _>>()?;
         Ok(lanyard_tools::preview(&live, &images))
     };
-    let files = super::blocking(compare).await?;
-    Ok(Response::GetPatchPreview(PatchPreview { files }).into())
+    super::blocking(compare).await
 }

@@ -6,10 +6,16 @@ use lanyard_governance_api::id::UserId;
 use lanyard_governance_client::StoreError;
 use lanyard_governance_client::outbox::{AuditSource, ChainHead};
 use lanyard_ports::journal::{AuditHead, Journal, JournalError, Write};
-use lanyard_protocol::envelope::EventEnvelope;
+use lanyard_protocol::Json;
+use lanyard_protocol::envelope::{BoundedContext, Component, EventEnvelope, Severity};
+use lanyard_protocol::error::{ErrorCode, WireError};
+use lanyard_protocol::id::{IdError, SessionId, WorkspaceId};
 use serde_json::Value;
 
 use super::standing::user_of;
+use crate::host::Host;
+use crate::ids::fresh;
+use crate::principals::owner;
 
 /// The journal's outbox. The store numbers rows; the drain numbers the chain.
 pub(super) struct Outbox {
@@ -30,6 +36,30 @@ fn told(mut event: EventEnvelope, user: &UserId) -> EventEnvelope {
         payload.insert("principal".to_owned(), Value::String(here));
     }
     event
+}
+
+/// Stands where a record belongs to no session.
+const NONE: &str = "none";
+
+/// A record of what the owner has decided about the host as a whole.
+pub(super) fn of_owner(host: &Host, event_type: &str, payload: Value) -> Result<Write, WireError> {
+    let defect = |error: IdError| WireError::new(ErrorCode::InternalError, error.to_string());
+    Ok(Write::Audit(Box::new(EventEnvelope {
+        event_id: fresh(host, "aud")?,
+        event_type: event_type.to_owned(),
+        timestamp: host.clock.now(),
+        tenant_id: host.centre.tenant_id(),
+        user_id: owner().map_err(defect)?.id.to_string(),
+        workspace_id: WorkspaceId::new(NONE).map_err(defect)?,
+        session_id: SessionId::new(NONE).map_err(defect)?,
+        task_id: None,
+        step_id: None,
+        tool_call_id: None,
+        component: Component::LocalAgentHost,
+        bounded_context: BoundedContext::PolicyGuardrails,
+        severity: Severity::Info,
+        payload: Json(payload),
+    })))
 }
 
 fn fault(error: JournalError) -> StoreError {
@@ -68,9 +98,8 @@ impl AuditSource for Outbox {
 
 #[cfg(test)]
 mod tests {
-    use lanyard_protocol::envelope::{BoundedContext, Component, Severity};
-    use lanyard_protocol::id::{EventId, SessionId, WorkspaceId};
-    use lanyard_protocol::{Json, Timestamp};
+    use lanyard_protocol::Timestamp;
+    use lanyard_protocol::id::EventId;
 
     use super::*;
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use lanyard_governance_api::id::JobId;
 use lanyard_governance_api::session::{ResumeRequest, SessionGrant, SessionRequest};
+use lanyard_policy::bundle::grant_tools;
+use lanyard_policy::upload::longest_upload;
 use lanyard_ports::authority::{
     Adopted, Issued, IssuedBundle, NewSession, PolicyNews, Reach, SessionAuthority, SessionClaim,
     SessionGateway,
@@ -38,6 +40,8 @@ pub(crate) struct HostAuthority {
     pub(crate) local: LocalAuthority<SystemClock>,
     pub(crate) centre: Arc<Centre>,
     pub(crate) journal: Arc<dyn Journal>,
+    /// Tools behind the centre that may be used from here; absent: whichever it offers.
+    pub(crate) backend_tools: Option<Vec<String>>,
 }
 
 #[async_trait::async_trait]
@@ -64,7 +68,7 @@ impl SessionAuthority for HostAuthority {
             Adopted { session_id: grant.session_id.clone(), workspace_id: grant.workspace_id.clone() };
         let row = row_of(&grant, session.job);
         let granted = self.granted(asked, grant).await?;
-        self.centre.remember_fresh(granted, row);
+        self.centre.remember_fresh(granted, row)?;
         Ok(adopted)
     }
 
@@ -128,9 +132,12 @@ struct Wanted<'a> {
 impl HostAuthority {
     async fn local(&self, claim: &SessionClaim) -> Result<IssuedBundle, WireError> {
         let issued = self.local.issue(claim).await?;
-        issued.bundles.into_iter().next().ok_or_else(|| {
+        let mut own = issued.bundles.into_iter().next().ok_or_else(|| {
             WireError::new(ErrorCode::InternalError, "this machine issued no policy bundle of its own")
-        })
+        })?;
+        grant_tools(&mut own.bundle, self.backend_tools.clone())
+            .map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))?;
+        Ok(own)
     }
 
     /// The centre's word for a session: resumed where it knows it, else registered with the host's own ids.
@@ -143,6 +150,9 @@ impl HostAuthority {
         let asked = self.centre.news.borrow().clone();
         let id = &claim.session_id;
         let known = self.journal.central_session(id).map_err(store_error)?.filter(|known| !known.deleted);
+        if known.is_none() {
+            may_be_told(enrolled, id, record.agent_id.as_deref())?;
+        }
         let job = known.as_ref().and_then(|known| known.job_id.clone());
         let resumed = match &known {
             None => None,
@@ -178,11 +188,13 @@ impl HostAuthority {
             shipped_seq: known.as_ref().map_or(0, |known| known.shipped_seq),
             ..row_of(&grant, job)
         };
+        // One that got no bundle is not known: nothing of it is sent, and it is registered when it fits.
+        let granted = self.granted(asked, grant).await?;
         if known.as_ref() != Some(&row) {
             let write = Write::CentralSession(Box::new(row));
             self.journal.commit(vec![write]).await.map_err(store_error)?;
         }
-        self.granted(asked, grant).await
+        Ok(granted)
     }
 
     async fn create(&self, enrolled: &Arc<Enrolled>, wanted: Wanted<'_>) -> Result<SessionGrant, WireError> {
@@ -199,7 +211,7 @@ impl HostAuthority {
             name: wanted.name,
             job_id: wanted.job,
         };
-        enrolled.way.wire()?.create_session(&request).await
+        enrolled.way.wire(&self.centre.redaction)?.create_session(&request).await
     }
 
     async fn resume(
@@ -216,7 +228,7 @@ impl HostAuthority {
             supported_tools: tools,
             supported_schema_versions: schemas,
         };
-        enrolled.way.wire()?.resume_session(session, &request).await
+        enrolled.way.wire(&self.centre.redaction)?.resume_session(session, &request).await
     }
 
     /// A grant that can be used, kept for when the centre is away. What is in the bundle is for the session's policy to
@@ -246,7 +258,13 @@ impl HostAuthority {
             issuer_time: grant.server_time,
         };
         let (centre, epoch) = (self.centre.clone(), granted.bundle.policy_epoch);
-        let measured = tokio::task::spawn_blocking(move || centre.was_issued(&asked, epoch)).await;
+        let rules = granted.bundle.redaction_rules.clone();
+        let measured = tokio::task::spawn_blocking(move || {
+            // Before anything that happens under this grant can be sent.
+            centre.redaction.keep(&rules).map_err(|error| error.to_wire())?;
+            centre.was_issued(&asked, epoch)
+        });
+        let measured = measured.await;
         measured.map_err(|e| WireError::new(ErrorCode::InternalError, e.to_string()))??;
         self.centre.remember_steps(&id, granted.max_steps);
         let last = granted.bundle.clone();
@@ -323,15 +341,37 @@ fn row_of(grant: &SessionGrant, job_id: Option<String>) -> CentralSession {
         workspace_id: grant.workspace_id.clone(),
         shipped_seq: 0,
         timeline: grant.limits.timeline,
+        upload: grant.policy_bundle.as_ref().and_then(longest_upload),
         job_id,
         deleted: false,
     }
 }
 
+/// Refuses a session that is not this enrolment's: opened, it would be sent to a centre that it was not made for, from
+/// its beginning. What was made while the host was its own is the owner's to hand over; what was made for an earlier
+/// centre is nobody's.
+fn may_be_told(enrolled: &Enrolled, id: &SessionId, agent_id: Option<&str>) -> Result<(), WireError> {
+    let text = match agent_id {
+        Some(agent) if agent == enrolled.facts.agent_id.as_str() => return Ok(()),
+        Some(_) => format!(
+            "session {id} belongs to an earlier enrolment of this host, and nothing of it is sent to the central services \
+             of this one; start a new session: what this one holds can still be read"
+        ),
+        None if enrolled.consent.share_earlier_sessions => return Ok(()),
+        None => format!(
+            "session {id} was made before this host was enrolled, and nothing of it is sent to the central services; start \
+             a new session: what this one holds can still be read. It goes on after `lanyard unenroll`, or where the \
+             host was enrolled with `--share-earlier-sessions`, which sends such sessions whole"
+        ),
+    };
+    Err(WireError::new(ErrorCode::Conflict, text).with("sessionId", id.as_str()))
+}
+
 /// A session that the centre knows, and not as this host's.
 fn not_ours(error: WireError) -> WireError {
     let text = format!(
-        "the central services do not take this session ({}): it may belong to an earlier enrolment of this host; start a          new one",
+        "the central services do not take this session ({}): it may belong to an earlier enrolment of this host; \
+         start a new one",
         error.message
     );
     WireError { message: text, ..error }

@@ -96,7 +96,18 @@ impl Centre {
         }
         let message =
             format!("Enrolled at {url}, tenant {}. {}", enrolled.facts.tenant_id, waits(audit, logs));
-        found(HealthStatus::Ok, message, None)
+        match self.threads_too_long() {
+            0 => found(HealthStatus::Ok, message, None),
+            n => {
+                let threads = match n {
+                    1 => "The thread of one session is too long for them and stays".to_owned(),
+                    n => format!("The threads of {n} sessions are too long for them and stay"),
+                };
+                let message = format!("{message} {threads} on this machine.");
+                let action = "Nothing is lost. Go on in a new session, whose thread they can keep.";
+                found(HealthStatus::Degraded, message, Some(action))
+            }
+        }
     }
 }
 

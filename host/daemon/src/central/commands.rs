@@ -11,21 +11,20 @@ use lanyard_governance_api::id::{AgentId, UserId};
 use lanyard_governance_client::StoreError;
 use lanyard_governance_client::commands::CommandHandler;
 use lanyard_ports::authority::PolicyNews;
-use lanyard_ports::journal::{NewEvent, Write};
-use lanyard_protocol::approval::Decision;
+use lanyard_ports::journal::Write;
+use lanyard_protocol::approval::{ApprovalRequest, Decision};
 use lanyard_protocol::error::{ErrorCode, WireError};
-use lanyard_protocol::event::{EventBody, SessionPaused};
 use lanyard_protocol::id::{ApprovalId, CommandId, DeviceId, PairingId, SessionId};
-use lanyard_protocol::method::{ApproveAction, DecidePairing, EndSession, Request, Response, RevokeDevice};
-use lanyard_protocol::policy::Remember;
+use lanyard_protocol::method::{ApproveAction, DecidePairing, Request, Response, RevokeDevice};
+use lanyard_protocol::policy::{Approver, Remember};
 use lanyard_protocol::principal::{Principal, Scope};
 use sha2::{Digest, Sha256};
 
 use super::news::NewsError;
-use super::standing::principal;
+use super::standing::{principal, user_of};
 use crate::api::{handle, session_error, store_error};
 use crate::host::Host;
-use crate::ids::{fresh, invalid};
+use crate::ids::invalid;
 use crate::principals::owner;
 
 /// Longest reason of a person that is kept, in characters; the API takes no longer one.
@@ -137,11 +136,8 @@ async fn decide(
     reason: Option<String>,
 ) -> Result<(), WireError> {
     let principal = by.principal(vec![Scope::Observe, Scope::Approve])?;
-    let record = host.journal.approval(&session_id, &approval_id).map_err(store_error)?;
-    // Whoever dispatched a job never approves it, whatever the rule that asks would allow.
-    if record.is_some_and(|record| record.request.initiator == principal.id) {
-        let text = "whoever dispatched a job does not answer its questions; somebody else has to";
-        return Err(WireError::new(ErrorCode::Unauthorized, text));
+    if let Some(record) = host.journal.approval(&session_id, &approval_id).map_err(store_error)? {
+        somebody_else(host, by, &principal, &record.request)?;
     }
     let answer = ApproveAction {
         session_id,
@@ -162,6 +158,31 @@ async fn decide(
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses an answer of whoever began what is asked about, by whichever of their names.
+fn somebody_else(
+    host: &Host,
+    by: &By,
+    principal: &Principal,
+    asked: &ApprovalRequest,
+) -> Result<(), WireError> {
+    let refused = |text: &str| Err(WireError::new(ErrorCode::Unauthorized, text));
+    // Whoever dispatched a job never approves it, whatever the rule that asks would allow.
+    if asked.initiator == principal.id {
+        return refused("whoever dispatched a job does not answer its questions; somebody else has to");
+    }
+    // What was begun at the machine or on a paired device was begun by the user whose host it is at the centre, as its
+    // audit records say.
+    let theirs = user_of(asked.initiator.as_str()).is_some();
+    let owner = host.centre.tie().facts().map(|facts| facts.user_id.clone());
+    if asked.approver == Approver::NotInitiator && !theirs && owner.is_some() && owner == by.user {
+        return refused(
+            "this host is your own, and the question is for somebody who did not begin the task: somebody else at the \
+             centre has to answer it",
+        );
+    }
+    Ok(())
 }
 
 /// Everything but `admin`: who may answer at the centre may let a device in, and not make it a second owner.
@@ -223,18 +244,9 @@ async fn cancel_session(host: &Arc<Host>, id: &SessionId, reason: &str) -> Resul
         return Ok(());
     }
     let reason: String = reason.chars().take(MAX_REASON).collect();
-    let event = NewEvent {
-        event_id: fresh(host, "evt")?,
-        workspace_id: record.summary.workspace_id,
-        session_id: id.clone(),
-        task_id: None,
-        step_id: None,
-        timestamp: host.clock.now(),
-        body: EventBody::SessionPaused(SessionPaused {
-            reason: format!("the central services ended the session: {reason}"),
-        }),
-    };
-    host.journal.append(vec![Write::Event(Box::new(event))]).await.map_err(store_error)?;
-    let end = EndSession { session_id: id.clone(), command_id: None };
-    handle(host, &owner_here()?, Request::EndSession(end)).await.map(drop)
+    let reason = format!("the central services ended the session: {reason}");
+    host.sessions.end(host, id, Some(reason)).await?;
+    let (centre, id) = (host.centre.clone(), id.clone());
+    drop(tokio::task::spawn_blocking(move || centre.forget(&id)));
+    Ok(())
 }

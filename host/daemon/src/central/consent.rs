@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lanyard_governance_api::id::AgentId;
 use lanyard_ports::authority::PolicyNews;
 use lanyard_protocol::Timestamp;
+use lanyard_protocol::policy::RedactionRule;
 use serde::{Deserialize, Serialize};
 
 use crate::state_dir::write_private;
@@ -40,6 +41,9 @@ pub(crate) struct Consent {
     /// The centre may answer approvals and pairings of this host.
     #[serde(default)]
     pub(crate) accept_answers: bool,
+    /// Sessions that were made while the host was its own may go on, and are sent whole.
+    #[serde(default)]
+    pub(crate) share_earlier_sessions: bool,
     /// When the host enrolled, in milliseconds since 1970.
     #[serde(default)]
     pub(crate) enrolled_at: i64,
@@ -101,6 +105,25 @@ pub(crate) fn write_revoked(dir: &Path, agent: &AgentId, reason: &str) -> Result
     write(&dir.join(REVOKED), &Revoked { agent: agent.clone(), reason: reason.to_owned() })
 }
 
+/// Name of the file with the redaction rules last granted.
+pub(super) const REDACTION: &str = "redaction.toml";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redaction {
+    rules: Vec<RedactionRule>,
+}
+
+/// The redaction rules of the policy last granted; `None` before the first.
+pub(crate) fn read_redaction(dir: &Path) -> Result<Option<Vec<RedactionRule>>, FileError> {
+    Ok(read::<Redaction>(&dir.join(REDACTION))?.map(|kept| kept.rules))
+}
+
+/// Keeps them; on disk when this returns.
+pub(crate) fn write_redaction(dir: &Path, rules: &[RedactionRule]) -> Result<(), FileError> {
+    write(&dir.join(REDACTION), &Redaction { rules: rules.to_vec() })
+}
+
 /// An instant on both clocks of this machine, and which of its starts the boot clock counts from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,7 +163,7 @@ pub(crate) fn note_heard(dir: &Path, mark: &Mark) -> std::io::Result<()> {
 
 /// Forgets these files. What is not there is forgotten already.
 pub(crate) fn wipe(dir: &Path) -> Result<(), FileError> {
-    for name in [CONSENT, NEWS, REVOKED, HEARD] {
+    for name in [CONSENT, NEWS, REVOKED, HEARD, REDACTION] {
         let path = dir.join(name);
         match std::fs::remove_file(&path) {
             Ok(()) => {}
@@ -177,7 +200,12 @@ mod tests {
     fn nothing_is_allowed_until_the_owner_says_so_and_a_spoilt_file_allows_nothing() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Consent::read(dir.path()).unwrap(), Consent::default());
-        let said = Consent { accept_jobs: true, accept_answers: false, enrolled_at: 7 };
+        let said = Consent {
+            accept_jobs: true,
+            accept_answers: false,
+            share_earlier_sessions: true,
+            enrolled_at: 7,
+        };
         said.write(dir.path()).unwrap();
         assert_eq!(Consent::read(dir.path()).unwrap(), said);
         let path = dir.path().join(CONSENT);

@@ -42,8 +42,7 @@ impl Centre {
         let mut noted: Option<Tick> = None;
         loop {
             let now = theirs.borrow_and_update().clone();
-            self.tell(&now).await;
-            if now.failing_since.is_none() && now.last_ok.is_some() {
+            if self.tell(&now).await {
                 let boot = self.boot.boot();
                 if noted.is_none_or(|at| boot.since(at) >= NOTE_EVERY) {
                     noted = Some(boot);
@@ -57,21 +56,21 @@ impl Centre {
         }
     }
 
-    async fn tell(self: &Arc<Self>, now: &client::Reach) {
+    /// Tells on what the client knows now. Whether the centre has answered since it was told last.
+    pub(super) async fn tell(self: &Arc<Self>, now: &client::Reach) -> bool {
         let failing = now.failing_since.is_some();
-        if let Some(last) = now.last_ok {
-            let heard_at = before(self.boot.boot(), self.clock.now(), last);
-            self.reach.send_modify(|reach| {
-                *reach = Reach { heard_at: reach.heard_at.max(Some(heard_at)), failing };
-            });
-        } else {
-            self.reach.send_modify(|reach| reach.failing = failing);
-        }
-        self.catch_up(now.policy_epoch).await;
         let before = self.contact.borrow().clone();
+        // Only another answer than the last one counts, as of now on the boot clock: the clock of the wall may have been
+        // set since, and must not prolong a grace. One that was followed by a failure at once only shortens it.
+        let answered = !failing && now.last_ok.is_some() && now.last_ok != before.last_ok;
+        let boot = self.boot.boot();
+        self.reach.send_modify(|reach| {
+            *reach = Reach { heard_at: if answered { Some(boot) } else { reach.heard_at }, failing };
+        });
+        self.catch_up(now.policy_epoch).await;
         if !failing && now.last_ok.is_none() {
             // Nobody has tried yet.
-            return;
+            return false;
         }
         let reached = !failing;
         let turned = before.reached != reached;
@@ -91,6 +90,7 @@ impl Centre {
             };
             self.announce(true, why).await;
         }
+        answered
     }
 
     /// A heartbeat has told of an epoch that no command has: the command is on its way, or was lost with a database.
@@ -140,22 +140,9 @@ pub(super) async fn reached_again(mut contact: watch::Receiver<Contact>) {
     std::future::pending().await
 }
 
-/// An instant of the wall clock on the boot clock; never later than now.
-fn before(boot: Tick, wall: Timestamp, then: Timestamp) -> Tick {
-    Tick::from_millis(boot.as_millis().saturating_sub(wall.millis_since(then)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_instant_before_the_machines_start_is_its_start() {
-        let at = |millis| Timestamp::from_millis(millis);
-        assert_eq!(before(Tick::from_millis(9_000), at(100_000), at(98_000)), Tick::from_millis(7_000));
-        assert_eq!(before(Tick::from_millis(9_000), at(100_000), at(0)), Tick::from_millis(0));
-        assert_eq!(before(Tick::from_millis(9_000), at(100_000), at(200_000)), Tick::from_millis(9_000));
-    }
 
     #[tokio::test]
     async fn only_coming_back_ends_the_wait() {

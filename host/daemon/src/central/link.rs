@@ -24,7 +24,7 @@ use super::wire::{Content, Wire};
 pub(crate) struct Link(pub(crate) Central);
 
 /// What the host's own parts are told.
-fn told<T>(answer: Result<T, CallError>) -> Result<T, WireError> {
+pub(super) fn told<T>(answer: Result<T, CallError>) -> Result<T, WireError> {
     answer.map_err(|error| match error {
         CallError::Revoked(reason) => WireError::new(ErrorCode::AgentRevoked, reason),
         error => error.to_wire(),
@@ -102,7 +102,7 @@ impl Wire for Link {
         content: Content,
     ) -> Result<(), WireError> {
         let path = [("workspace_id", workspace.as_str())];
-        let Content { bytes, make } = content;
+        let Content { bytes, make, failed: _ } = content;
         told(self.0.put_bytes::<e::PutArtifact>(&path, query, make, bytes).await).map(drop)
     }
 

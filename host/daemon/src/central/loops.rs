@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanyard_governance_client::backoff::Backoff;
 use lanyard_governance_client::{Ended, commands, heartbeat, outbox};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +30,7 @@ impl Loops {
     pub(super) fn start(host: &Arc<Host>, enrolled: &Arc<Enrolled>) -> Option<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let loops = Self { stop, tasks };
-        let wire = match enrolled.way.wire() {
+        let wire = match enrolled.way.wire(&host.centre.redaction) {
             Ok(wire) => wire,
             Err(error) => {
                 tracing::error!(%error, "the central services cannot be used");
@@ -38,6 +39,7 @@ impl Loops {
         };
         let centre = &host.centre;
         let shipper = Shipper {
+            host: host.clone(),
             journal: host.journal.clone(),
             artifacts: host.artifacts.clone(),
             wire: wire.clone(),
@@ -63,18 +65,29 @@ impl Loops {
     ) {
         let centre = host.centre.clone();
         self.tasks.spawn(centre.clone().follow_reach(central.reach(), self.stop.clone()));
-        let vitals = Arc::new(HostVitals(host.clone()));
+        let vitals = Arc::new(HostVitals::new(host.clone()));
         self.watch(host, heartbeat::beat(central.clone(), vitals, self.stop.clone()));
         let source = Arc::new(Outbox { journal: host.journal.clone(), user: enrolled.facts.user_id.clone() });
         let (bell, state) = (centre.bells.audit.clone(), centre.outbox.clone());
         self.watch(host, outbox::drain(central.clone(), source, bell, state, self.stop.clone()));
-        match host.journal.central_command() {
-            Ok(after) => {
-                let handler = Arc::new(Orders(host.clone()));
-                self.watch(host, commands::follow(central, after, handler, self.stop.clone()));
-            }
-            Err(error) => tracing::error!(%error, "commands of the centre cannot be followed"),
-        }
+        let (journal, handler, stop) =
+            (host.journal.clone(), Arc::new(Orders(host.clone())), self.stop.clone());
+        self.watch(host, async move {
+            let mut backoff = Backoff::new();
+            let after = loop {
+                match journal.central_command() {
+                    Ok(after) => break after,
+                    Err(error) => {
+                        tracing::error!(%error, "commands of the centre cannot be followed for now")
+                    }
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return Ended::Cancelled,
+                    () = tokio::time::sleep(backoff.pause()) => {}
+                }
+            };
+            commands::follow(central, after, handler, stop).await
+        });
     }
 
     /// Runs a loop of the client; when it finds that the enrolment was ended, the owner task is told.

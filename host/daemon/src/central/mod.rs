@@ -8,6 +8,7 @@
 pub(crate) mod api;
 mod audit;
 mod authority;
+mod backend;
 mod check;
 mod commands;
 mod consent;
@@ -19,17 +20,20 @@ mod loops;
 mod news;
 mod owner;
 mod pairings;
+mod redacting;
+mod redaction;
 mod ship;
 mod spans;
 mod standing;
 mod tie;
+mod toolwire;
 mod vitals;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -39,6 +43,7 @@ use lanyard_governance_client::outbox::OutboxState;
 use lanyard_ports::authority::{CENTRAL_LAYER, IssuedBundle, PolicyNews, Reach};
 use lanyard_ports::journal::{CentralSession, Journal, Write};
 use lanyard_ports::source::{BootClock, Clock};
+use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::policy::PolicyBundle;
 use lanyard_protocol::session::ModelInfo;
@@ -46,6 +51,7 @@ use lanyard_protocol::{Tick, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use authority::HostAuthority;
+pub(crate) use backend::BackendTools;
 pub(crate) use check::check;
 pub(crate) use contact::Contact;
 pub(crate) use jobs::Jobs;
@@ -55,6 +61,7 @@ pub(crate) use tie::Tie;
 use consent::{Consent, Mark};
 use grants::{Granted, Grants};
 use owner::Order;
+use redaction::Redaction;
 use tie::{Broken, Enrolled, Facts, LOCAL_TENANT, Way};
 
 /// Orders that may wait for the owner task. People give them, one at a time.
@@ -69,6 +76,9 @@ const MAX_FRESH: usize = 64;
 
 /// Sessions whose bound on steps is remembered; far more than are ever open at once.
 const MAX_STEPS_KEPT: usize = 4_096;
+
+/// Sessions whose thread is too long for the centre, as far as people are told of them.
+const MAX_TOO_LONG: usize = 1_000;
 
 /// What a session was granted when it was created.
 struct Fresh {
@@ -115,14 +125,20 @@ pub(crate) struct Centre {
     outbox: watch::Sender<OutboxState>,
     sent_at: watch::Sender<Option<Timestamp>>,
     grants: Grants,
+    /// What of what is sent must stay here.
+    redaction: Arc<Redaction>,
     fresh: Mutex<VecDeque<Fresh>>,
     /// Most steps of a task, by session.
     steps: Mutex<HashMap<SessionId, u32>>,
+    /// Sessions whose thread was too long to be sent, since the host started.
+    too_long: Mutex<HashSet<SessionId>>,
     /// The last bundle granted, to whichever session.
     last: Mutex<Option<PolicyBundle>>,
     jobs: Jobs,
     bells: Bells,
     orders: mpsc::Sender<Order>,
+    /// Why the centre ended the enrolment, until the owner task has seen to it.
+    ended: watch::Sender<Option<String>>,
     inbox: Mutex<Option<mpsc::Receiver<Order>>>,
 }
 
@@ -138,14 +154,17 @@ pub(crate) struct CentreParts<'a> {
 }
 
 impl Centre {
-    /// Reads what is there. A host that is not enrolled looks at one file; whatever of an enrolment cannot be read makes
-    /// it [`Tie::Broken`], never [`Tie::Alone`]. Blocks.
+    /// Reads what is there. A host that is not enrolled looks at one file; whatever of an enrolment cannot be read, or
+    /// looked for, makes it [`Tie::Broken`], never [`Tie::Alone`]. Blocks.
     pub(crate) fn load(parts: CentreParts<'_>) -> Arc<Self> {
         let CentreParts { state_dir, journal, clock, boot, bells, jobs } = parts;
         let dir = state_dir.join("central");
         let store = IdentityStore::new(&dir);
-        let there = dir.symlink_metadata().is_ok();
-        let (tie, news) = if there { read_all(&dir, &store) } else { (Tie::Alone, PolicyNews::default()) };
+        let (tie, news) = match dir.symlink_metadata() {
+            Ok(_) => read_all(&dir, &store),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Tie::Alone, PolicyNews::default()),
+            Err(error) => (broken(None, format!("{}: {error}", dir.display())), PolicyNews::default()),
+        };
         let (orders, inbox) = mpsc::channel(ORDERS);
         Arc::new(Self {
             store,
@@ -163,12 +182,15 @@ impl Centre {
             outbox: watch::Sender::new(OutboxState::default()),
             sent_at: watch::Sender::new(None),
             grants: Grants::new(dir.join("grants")),
+            redaction: Arc::new(Redaction::new(&dir)),
             fresh: Mutex::default(),
             steps: Mutex::default(),
+            too_long: Mutex::default(),
             last: Mutex::default(),
             jobs: Jobs::new(dir.join("jobs"), jobs),
             bells,
             orders,
+            ended: watch::Sender::new(None),
             inbox: Mutex::new(Some(inbox)),
             dir,
         })
@@ -205,6 +227,8 @@ impl Centre {
 
     /// Deletes what is kept on this machine for a session that was deleted or has ended. Blocks.
     pub(crate) fn forget(&self, session: &SessionId) {
+        // Nobody has to do anything about its thread any more.
+        self.thread_fits(session, true);
         if !matches!(&*self.tie.borrow(), Tie::Alone) {
             self.grants.forget(session);
         }
@@ -238,6 +262,21 @@ impl Centre {
         steps.get(session).copied().unwrap_or(u32::MAX)
     }
 
+    /// Whether the thread of a session could be sent, as far as its length goes.
+    fn thread_fits(&self, session: &SessionId, fits: bool) {
+        let mut too_long = self.too_long.lock().unwrap_or_else(PoisonError::into_inner);
+        if fits {
+            too_long.remove(session);
+        } else if too_long.len() < MAX_TOO_LONG {
+            too_long.insert(session.clone());
+        }
+    }
+
+    /// Sessions whose thread was too long to be sent.
+    fn threads_too_long(&self) -> usize {
+        self.too_long.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn remember_steps(&self, session: &SessionId, max_steps: u32) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if steps.len() >= MAX_STEPS_KEPT && !steps.contains_key(session) {
@@ -247,14 +286,22 @@ impl Centre {
         steps.insert(session.clone(), max_steps.max(1));
     }
 
-    fn remember_fresh(&self, granted: Granted, row: CentralSession) {
+    /// # Errors
+    /// `RATE_LIMITED`: so many sessions are being created at this moment. None of them is forgotten for another, because
+    /// it would then be held for a look at files, which this machine's policy alone governs.
+    fn remember_fresh(&self, granted: Granted, row: CentralSession) -> Result<(), WireError> {
         let at = self.boot.boot();
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.retain(|held| at.since(held.at) < FRESH && held.row.session_id != row.session_id);
         if fresh.len() >= MAX_FRESH {
-            fresh.pop_front();
+            let Some(done) = fresh.iter().position(|held| held.served) else {
+                let text = format!("{MAX_FRESH} sessions are being created already; try again in a moment");
+                return Err(WireError::new(ErrorCode::RateLimited, text));
+            };
+            fresh.remove(done);
         }
         fresh.push_back(Fresh { at, granted, row, served: false });
+        Ok(())
     }
 
     /// What was granted just now, for the session's first opening alone: whoever asks again asks because what is held
@@ -282,8 +329,10 @@ impl Centre {
 
     /// Nothing that the centre granted counts any more.
     fn forget_granted(&self) {
+        self.redaction.forget();
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.too_long.lock().unwrap_or_else(PoisonError::into_inner).clear();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

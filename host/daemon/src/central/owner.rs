@@ -5,17 +5,21 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lanyard_governance_api::enrolment::MachineInfo;
-use lanyard_governance_client::{EnrolError, Identity, Secret, enrol};
+use lanyard_governance_client::backoff::Backoff;
+use lanyard_governance_client::{EnrolError, Secret, enrol};
 use lanyard_ports::authority::PolicyNews;
-use lanyard_ports::journal::{Enrolment, Write};
+use lanyard_ports::journal::{Enrolment, JournalError, Write};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{CentralChanged, HostEventBody};
 use lanyard_protocol::method::{EnrolHost, SetCentralConsent, UnenrolHost};
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::audit::of_owner;
 use super::consent::{self, Consent};
 use super::loops::Loops;
+use super::redaction::Redaction;
 use super::tie::{Broken, Enrolled, Facts, Tie, Way};
 use super::{Centre, Contact};
 use crate::api::store_error;
@@ -41,30 +45,26 @@ pub(super) enum Order {
     Enrol(Box<EnrolHost>, Reply),
     Unenrol(UnenrolHost, Reply),
     Consent(SetCentralConsent, Reply),
-    Revoked(String),
 }
 
 impl Centre {
     /// Asks the owner task, and waits for what comes of it.
     pub(super) async fn order(&self, order: impl FnOnce(Reply) -> Order) -> Result<(), WireError> {
         let (reply, answer) = oneshot::channel();
-        let stopping =
-            || WireError::new(ErrorCode::InternalError, "the host is stopping; try again when it runs again");
         self.orders.send(order(reply)).await.map_err(|_| stopping())?;
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// The centre does not know this host any more. Does not wait; whoever finds out next says it again.
+    /// The centre does not know this host any more. Does not wait, and is not lost: the loop that found out has ended.
     pub(super) fn revoked(&self, reason: String) {
-        // See above for a queue that is full.
-        let _ = self.orders.try_send(Order::Revoked(reason));
+        self.ended.send_replace(Some(reason));
     }
 
     /// Runs until told to stop; then sends what is left, for a bounded time. Once only.
     pub(crate) async fn run(self: Arc<Self>, host: Arc<Host>, stop: CancellationToken) {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(inbox) = inbox else { return };
-        let mut owner = Owner { centre: self, host, loops: None };
+        let mut owner = Owner::new(self, host);
         owner.agree().await;
         owner.start();
         owner.obey(inbox, &stop).await;
@@ -75,49 +75,79 @@ impl Centre {
     }
 }
 
-struct Owner {
+pub(super) struct Owner {
     centre: Arc<Centre>,
     host: Arc<Host>,
     loops: Option<Loops>,
+    /// Counts how often the store could not be told to whom the host belongs; none when it knows.
+    disagrees: Option<Backoff>,
 }
 
 impl Owner {
+    pub(super) fn new(centre: Arc<Centre>, host: Arc<Host>) -> Self {
+        Self { centre, host, loops: None, disagrees: None }
+    }
+
     async fn obey(&mut self, mut inbox: mpsc::Receiver<Order>, stop: &CancellationToken) {
+        let mut ended = self.centre.ended.subscribe();
+        ended.mark_changed();
         loop {
+            let again = self.disagrees.as_mut().map(Backoff::pause);
             let order = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                Ok(()) = ended.changed() => {
+                    let mut reason = None;
+                    self.centre.ended.send_if_modified(|said| {
+                        reason = said.take();
+                        false
+                    });
+                    if let Some(reason) = reason {
+                        self.revoked(reason).await;
+                    }
+                    continue;
+                }
                 order = inbox.recv() => match order {
                     Some(order) => order,
                     None => return,
                 },
+                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {
+                    self.agree().await;
+                    continue;
+                }
             };
             // Whoever asked may have gone; what was asked for is done all the same.
             match order {
-                Order::Enrol(params, reply) => drop(reply.send(self.enrol(*params).await)),
+                Order::Enrol(params, reply) => drop(reply.send(self.enrol(*params, stop).await)),
                 Order::Unenrol(params, reply) => drop(reply.send(self.unenrol(params).await)),
                 Order::Consent(params, reply) => drop(reply.send(self.consent(params).await)),
-                Order::Revoked(reason) => self.revoked(reason).await,
             }
         }
     }
 
-    /// A host that was killed between the identity and the store has them agree: the identity counts.
-    async fn agree(&self) {
-        let tie = self.centre.tie();
-        let wanted = tie.facts();
-        let rows = match (wanted, self.host.journal.enrolment()) {
-            (_, Err(error)) => return tracing::error!(%error, "whose records these are cannot be read"),
-            (None, Ok(None)) => return,
-            (Some(facts), Ok(Some(held))) if held.agent_id == facts.agent_id.as_str() => return,
-            // An identity that cannot be read may still be this one.
-            (None, Ok(Some(_))) if matches!(tie, Tie::Broken(_)) => return,
-            (None, Ok(Some(_))) => vec![Write::Unenrol],
-            (Some(facts), Ok(_)) => vec![enrolment(facts)],
-        };
-        if let Err(error) = self.host.journal.commit(rows).await {
-            tracing::error!(%error, "the store and the enrolment do not agree");
+    /// A host that was killed between the identity and the store, or whose store did not take it, has them agree: the
+    /// identity counts. Tried again until it is so.
+    async fn agree(&mut self) {
+        match self.tell_store().await {
+            Ok(()) => self.disagrees = None,
+            Err(error) => {
+                tracing::error!(%error, "the store and the enrolment do not agree");
+                self.disagrees.get_or_insert_default();
+            }
         }
+    }
+
+    async fn tell_store(&self) -> Result<(), JournalError> {
+        let tie = self.centre.tie();
+        let rows = match (tie.facts(), self.host.journal.enrolment()?) {
+            (None, None) => return Ok(()),
+            (Some(facts), Some(held)) if held.agent_id == facts.agent_id.as_str() => return Ok(()),
+            // An identity that cannot be read may still be this one.
+            (None, Some(_)) if matches!(tie, Tie::Broken(_)) => return Ok(()),
+            (None, Some(_)) => left("the host was unenrolled".to_owned()),
+            (Some(facts), _) => taken_up(facts),
+        };
+        self.host.journal.commit(rows).await
     }
 
     fn start(&mut self) {
@@ -126,7 +156,7 @@ impl Owner {
         }
     }
 
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         if let Some(loops) = self.loops.take() {
             loops.end().await;
         }
@@ -157,16 +187,16 @@ impl Owner {
         })
     }
 
-    async fn enrol(&mut self, params: EnrolHost) -> Result<(), WireError> {
+    async fn enrol(&mut self, params: EnrolHost, stop: &CancellationToken) -> Result<(), WireError> {
         let tie = self.centre.tie();
         if !matches!(tie, Tie::Alone) {
             let at = tie.facts().map(|facts| format!(" at {}", facts.url)).unwrap_or_default();
             let text = format!("this host is enrolled{at} already; `lanyard unenroll` ends that");
             return Err(WireError::new(ErrorCode::Conflict, text));
         }
-        let EnrolHost { url, token, accept_jobs, accept_answers } = params;
+        let EnrolHost { url, token, accept_jobs, accept_answers, share_earlier_sessions } = params;
         let enrolled_at = self.host.clock.now().as_millis();
-        let said = Consent { accept_jobs, accept_answers, enrolled_at };
+        let said = Consent { accept_jobs, accept_answers, share_earlier_sessions, enrolled_at };
         // Before the identity: an enrolment never is without what its owner said of it. What was granted under an
         // earlier one is not used under this.
         self.blocking(move |centre| {
@@ -177,20 +207,25 @@ impl Owner {
         })
         .await?;
         let machine = machine(&self.host);
-        let identity = enrol(&self.centre.store, &url, Secret::new(token), machine).await.map_err(refusal)?;
-        self.take_up(identity, said).await
+        let identity = tokio::select! {
+            biased;
+            // Whoever tries again goes on where this stopped.
+            () = stop.cancelled() => return Err(stopping()),
+            identity = enrol(&self.centre.store, &url, Secret::new(token), machine) => identity.map_err(refusal)?,
+        };
+        let facts = Facts::of(&identity);
+        let way = Way::real(identity, self.centre.store.clone());
+        self.take_up(facts, way, said).await
     }
 
     /// The identity is on disk: from here on the host is the centre's, whatever happens.
-    async fn take_up(&mut self, identity: Identity, consent: Consent) -> Result<(), WireError> {
-        let facts = Facts::of(&identity);
-        let reason = format!("the host was enrolled at {}", facts.url);
-        self.host
-            .journal
-            .commit(vec![enrolment(&facts), changed(true, reason)])
-            .await
-            .map_err(store_error)?;
-        let way = Way::real(identity, self.centre.store.clone());
+    pub(super) async fn take_up(
+        &mut self,
+        facts: Facts,
+        way: Way,
+        consent: Consent,
+    ) -> Result<(), WireError> {
+        let told = self.host.journal.commit(taken_up(&facts)).await;
         // They answered a moment ago.
         let now = Some(self.host.clock.now());
         self.centre.contact.send_replace(Contact {
@@ -207,9 +242,21 @@ impl Owner {
             // call, because this is news to them; the others when they are opened again.
             self.centre.news.send_replace(PolicyNews { epoch: FIRST_EPOCH, revoked: None });
         }
+        self.centre.ended.send_replace(None);
         self.host.sessions.forget_idle();
         self.start();
-        Ok(())
+        told.map_err(|error| self.untold("is enrolled", error))
+    }
+
+    /// The host is what it is, and its store could not be told so yet.
+    fn untold(&mut self, is: &str, error: JournalError) -> WireError {
+        self.disagrees = Some(Backoff::new());
+        let error = store_error(error);
+        let text = format!(
+            "the host {is}, and its own store could not be told so ({}); it tries again by itself",
+            error.message
+        );
+        WireError { message: text, ..error }
     }
 
     async fn unenrol(&mut self, params: UnenrolHost) -> Result<(), WireError> {
@@ -221,8 +268,9 @@ impl Owner {
             self.nothing_waits(&tie).await?;
         }
         self.stop().await;
+        let reason = params.reason.unwrap_or_else(|| UNENROLLED.to_owned());
         if let Tie::Enrolled(enrolled) = &tie
-            && let Err(error) = give_back(enrolled, params.reason.as_deref().unwrap_or(UNENROLLED)).await
+            && let Err(error) = give_back(enrolled, &self.centre.redaction, &reason).await
         {
             if !params.force {
                 self.start();
@@ -277,7 +325,8 @@ impl Owner {
         self.centre.jobs.cancel_all("the owner of the machine has ended its enrolment");
         self.centre.contact.send_replace(Contact::default());
         self.host.sessions.forget_idle();
-        self.host.journal.commit(vec![Write::Unenrol, changed(false, reason)]).await.map_err(store_error)
+        let told = self.host.journal.commit(left(reason)).await;
+        told.map_err(|error| self.untold("is unenrolled", error))
     }
 
     async fn consent(&mut self, params: SetCentralConsent) -> Result<(), WireError> {
@@ -301,7 +350,12 @@ impl Owner {
             if accept_jobs { "takes" } else { "does not take" },
             if accept_answers { "takes" } else { "does not take" },
         );
-        self.centre.announce(true, reason).await;
+        // It is so already, and stays so.
+        let payload = json!({ "acceptJobs": accept_jobs, "acceptAnswers": accept_answers });
+        let record = of_owner(&self.host, "central_consent_changed", payload)?;
+        if let Err(error) = self.host.journal.commit(vec![changed(true, reason), record]).await {
+            tracing::error!(%error, "what the owner lets the centre do could not be recorded");
+        }
         Ok(())
     }
 
@@ -350,19 +404,29 @@ impl Owner {
     }
 }
 
-async fn give_back(enrolled: &Enrolled, reason: &str) -> Result<(), WireError> {
-    match enrolled.way.wire()?.revoke_self(reason).await {
+async fn give_back(enrolled: &Enrolled, rules: &Arc<Redaction>, reason: &str) -> Result<(), WireError> {
+    match enrolled.way.wire(rules)?.revoke_self(reason).await {
         Err(error) if error.code == ErrorCode::AgentRevoked => Ok(()),
         told => told,
     }
 }
 
-fn enrolment(facts: &Facts) -> Write {
-    Write::Enrol(Box::new(Enrolment {
+fn stopping() -> WireError {
+    WireError::new(ErrorCode::InternalError, "the host is stopping; try again when it runs again")
+}
+
+fn taken_up(facts: &Facts) -> Vec<Write> {
+    let enrolment = Enrolment {
         agent_id: facts.agent_id.to_string(),
         tenant_id: facts.tenant_id.to_string(),
         first_outbox: 0,
-    }))
+    };
+    let reason = format!("the host was enrolled at {}", facts.url);
+    vec![Write::Enrol(Box::new(enrolment)), changed(true, reason)]
+}
+
+fn left(reason: String) -> Vec<Write> {
+    vec![Write::Unenrol, changed(false, reason)]
 }
 
 fn changed(enrolled: bool, reason: String) -> Write {

@@ -29,8 +29,8 @@ pub(super) async fn tell(host: Arc<Host>, wire: Arc<dyn Wire>, stop: Cancellatio
     let mut backoff = Backoff::new();
     loop {
         let now = snapshot(&host).await;
-        // Nothing was ever told and there is nothing to tell: no request.
-        let news = told.as_ref().map_or(now != PairingSnapshot::default(), |told| *told != now);
+        // Told once in any case: the centre may hold what an earlier host was allowed to tell.
+        let news = told.as_ref() != Some(&now);
         let answer = if news { wire.put_pairings(&now).await } else { Ok(()) };
         let pause = match answer {
             Ok(()) => {
@@ -50,8 +50,7 @@ pub(super) async fn tell(host: Arc<Host>, wire: Arc<dyn Wire>, stop: Cancellatio
             Err(error) if meaning(&error) == Meaning::Gone => return,
             Err(error) => {
                 tracing::debug!(%error, "pairings are not told to the centre for now");
-                // Without randomness hosts may come back together.
-                backoff.next(getrandom::u64().unwrap_or(u64::MAX / 2), None)
+                backoff.pause()
             }
         };
         tokio::select! {

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use lanyard_governance_api::id::{SpanId, TraceId};
 use lanyard_governance_api::telemetry::{Operation, Span};
 use lanyard_protocol::Timestamp;
-use lanyard_protocol::event::{EventBody, LlmRequestCompleted, SessionEvent, ToolCompleted};
+use lanyard_protocol::error::ErrorCode;
+use lanyard_protocol::event::{EventBody, LlmRequestCompleted, SessionEvent, TaskFailed, ToolCompleted};
 use lanyard_protocol::id::{IdError, SessionId, TaskId};
 use lanyard_protocol::session::{TaskState, TaskSummary};
 use lanyard_protocol::tool::ToolStatus;
@@ -24,13 +25,24 @@ pub(crate) fn spans(
     task: impl Fn(&TaskId) -> Option<TaskSummary>,
 ) -> Result<Vec<Span>, IdError> {
     let mut spans = Vec::new();
+    let mut asked: Option<Asked<'_>> = None;
     for event in events {
         let Some(task_id) = &event.task_id else { continue };
         let place = Place { session: &event.session_id, task: task_id, at: event.timestamp };
         match &event.body {
-            EventBody::LlmRequestCompleted(done) => spans.push(chat(place, done)?),
+            EventBody::LlmRequestStarted(started) => {
+                asked = Some(Asked { task: task_id, model: &started.model, at: event.timestamp });
+            }
+            EventBody::LlmRequestCompleted(done) => {
+                asked = None;
+                spans.push(chat(place, done)?);
+            }
             EventBody::ToolCompleted(done) if !done.replayed => spans.push(tool(place, done)?),
             body if body.ends_task() => {
+                if let EventBody::TaskFailed(failed) = body {
+                    let asked = asked.take().filter(|asked| asked.task == task_id);
+                    spans.extend(unanswered(place, asked, failed)?);
+                }
                 if let Some(summary) = task(task_id) {
                     spans.push(agent(place, &summary, body)?);
                 }
@@ -39,6 +51,13 @@ pub(crate) fn spans(
         }
     }
     Ok(spans)
+}
+
+/// A model that has been asked and has not answered.
+struct Asked<'a> {
+    task: &'a TaskId,
+    model: &'a str,
+    at: Timestamp,
 }
 
 #[derive(Clone, Copy)]
@@ -118,6 +137,40 @@ fn chat(place: Place<'_>, done: &LlmRequestCompleted) -> Result<Span, IdError> {
     })
 }
 
+/// The call of the model that a task failed by. Where the page does not begin before it, its code tells that there was
+/// one, and neither its model nor its length is known.
+fn unanswered(
+    place: Place<'_>,
+    asked: Option<Asked<'_>>,
+    failed: &TaskFailed,
+) -> Result<Option<Span>, IdError> {
+    let code = failed.error.code;
+    if asked.is_none() && code != ErrorCode::LlmUnavailable {
+        return Ok(None);
+    }
+    let mut attributes = common(place, "chat");
+    let mut name = "chat".to_owned();
+    let mut started_at = place.at;
+    if let Some(asked) = asked {
+        attributes.insert("gen_ai.request.model".to_owned(), short(asked.model));
+        name = short(&format!("chat {}", asked.model));
+        started_at = asked.at;
+    }
+    attributes.insert("error.type".to_owned(), code.as_str().to_owned());
+    Ok(Some(Span {
+        span_id: place.span("chat", "failed")?,
+        trace_id: place.trace()?,
+        parent_span_id: Some(place.task_span()?),
+        operation: Operation::Chat,
+        name,
+        started_at,
+        duration_millis: place.at.millis_since(started_at),
+        ok: false,
+        error: Some(code.as_str().to_owned()),
+        attributes,
+    }))
+}
+
 fn tool(place: Place<'_>, done: &ToolCompleted) -> Result<Span, IdError> {
     let result = &done.result;
     let mut attributes = common(place, "execute_tool");
@@ -182,8 +235,8 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lanyard_protocol::error::{ErrorCode, WireError};
-    use lanyard_protocol::event::{TaskFailed, Usage};
+    use lanyard_protocol::error::WireError;
+    use lanyard_protocol::event::{LlmRequestStarted, Usage};
     use lanyard_protocol::id::{EventId, StepId, StreamId, ToolCallId, WorkspaceId};
     use lanyard_protocol::policy::SandboxLevel;
     use lanyard_protocol::tool::ToolResult;
@@ -284,6 +337,30 @@ mod tests {
         assert_eq!((task.duration_millis, task.ok), (9_000, false));
         assert_eq!(task.error.as_deref(), Some("MAX_STEPS_EXCEEDED"));
         assert_eq!(tool.error.as_deref(), Some("CAPABILITY_DENIED"));
+    }
+
+    #[test]
+    fn a_call_that_the_model_did_not_answer_is_a_span_of_its_own_that_failed() {
+        let begun = EventBody::LlmRequestStarted(LlmRequestStarted {
+            model: "m1".to_owned(),
+            demo: false,
+            message_count: 1,
+            estimated_tokens: 9,
+        });
+        let begun = SessionEvent { timestamp: Timestamp::from_millis(9_000), ..event(3, begun) };
+        let failed = |code| {
+            let error = WireError::new(code, "hush");
+            event(4, EventBody::TaskFailed(TaskFailed { error, steps: 1 }))
+        };
+        let made = |events: &[SessionEvent]| spans(events, |_| None).unwrap();
+        let [chat] = made(&[begun.clone(), failed(ErrorCode::RateLimited)]).try_into().unwrap();
+        assert_eq!((chat.name.as_str(), chat.ok, chat.duration_millis), ("chat m1", false, 1_000));
+        assert_eq!(chat.error.as_deref(), Some("RATE_LIMITED"));
+        // The page begins between the two.
+        let [late] = made(&[failed(ErrorCode::LlmUnavailable)]).try_into().unwrap();
+        assert_eq!((late.name.as_str(), &late.span_id), ("chat", &chat.span_id));
+        assert!(made(&[failed(ErrorCode::MaxStepsExceeded)]).is_empty());
+        assert!(made(&[begun, answered("x"), failed(ErrorCode::MaxStepsExceeded)]).len() == 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use lanyard_governance_api::id::UserId;
+use lanyard_policy::approval::CENTRE_PEOPLE;
 use lanyard_ports::authority::Principals;
 use lanyard_protocol::id::{IdError, PrincipalId};
 use lanyard_protocol::principal::{Principal, Scope};
@@ -12,19 +13,16 @@ use super::Centre;
 use super::consent::Consent;
 use crate::network::Devices;
 
-/// What the ids of the centre's people begin with. No device has such an id: those are fingerprints.
-const PREFIX: &str = "central:";
-
 /// Somebody of the centre. Fails for a user id that is too long to become a principal's.
 pub(super) fn principal(user: &UserId, name: Option<&str>, scopes: Vec<Scope>) -> Result<Principal, IdError> {
-    let id = PrincipalId::new(format!("{PREFIX}{user}"))?;
+    let id = PrincipalId::new(format!("{CENTRE_PEOPLE}{user}"))?;
     let name = name.map_or_else(|| format!("{user} (central)"), |name| format!("{name} (central)"));
     Ok(Principal { id, name, scopes, local: false })
 }
 
 /// The user of the centre that an id stands for.
 pub(super) fn user_of(id: &str) -> Option<UserId> {
-    UserId::new(id.strip_prefix(PREFIX)?).ok()
+    UserId::new(id.strip_prefix(CENTRE_PEOPLE)?).ok()
 }
 
 impl Centre {

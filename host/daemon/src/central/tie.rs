@@ -9,6 +9,8 @@ use lanyard_protocol::error::{ErrorCode, WireError};
 
 use super::consent::Consent;
 use super::link::Link;
+use super::redacting::Redacting;
+use super::redaction::Redaction;
 use super::wire::Wire;
 
 /// Tenant of a host that belongs to itself.
@@ -130,13 +132,14 @@ impl Way {
         }
     }
 
-    /// What loops say to it.
-    pub(crate) fn wire(&self) -> Result<Arc<dyn Wire>, WireError> {
-        #[cfg(test)]
-        if let Self::Played(wire) = self {
-            return Ok(wire.clone());
-        }
-        self.central().map(|central| Arc::new(Link(central)) as Arc<dyn Wire>)
+    /// What loops say to it, without what the rules name.
+    pub(crate) fn wire(&self, rules: &Arc<Redaction>) -> Result<Arc<dyn Wire>, WireError> {
+        let wire: Arc<dyn Wire> = match self {
+            Self::Real(_) => Arc::new(Link(self.central()?)),
+            #[cfg(test)]
+            Self::Played(wire) => wire.clone(),
+        };
+        Ok(Arc::new(Redacting { wire, rules: rules.clone() }))
     }
 }
 

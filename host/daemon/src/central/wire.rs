@@ -1,7 +1,10 @@
 //! What this host says to the central services, as a trait: the loops are tried against a centre that a test plays.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use lanyard_governance_api::approval::ApprovalReport;
 use lanyard_governance_api::artifact::ArtifactQuery;
 use lanyard_governance_api::id::JobId;
@@ -15,10 +18,30 @@ use lanyard_governance_api::telemetry::TraceBatch;
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::id::{SessionId, TaskId, WorkspaceId};
 
+/// The pieces of an artifact.
+pub(crate) type Pieces = BoxStream<'static, std::io::Result<Bytes>>;
+
 /// The content of an artifact: its length, and how its pieces are read, from the beginning each time.
 pub(crate) struct Content {
     pub(crate) bytes: u64,
-    pub(crate) make: Box<dyn Fn() -> BoxStream<'static, std::io::Result<Bytes>> + Send + Sync>,
+    pub(crate) make: Box<dyn Fn() -> Pieces + Send + Sync>,
+    /// Why it could not be read to its end on this host, once that has happened. Whoever sends it sees no more than that
+    /// it was cut, as if the centre were away.
+    pub(crate) failed: Arc<OnceLock<String>>,
+}
+
+impl Content {
+    /// Of `bytes` bytes.
+    pub(crate) fn new(bytes: u64, make: impl Fn() -> Pieces + Send + Sync + 'static) -> Self {
+        let failed = Arc::new(OnceLock::new());
+        let noted = failed.clone();
+        let make = move || {
+            let noted = noted.clone();
+            let note = move |error: &std::io::Error| drop(noted.set(error.to_string()));
+            make().inspect_err(note).boxed()
+        };
+        Self { bytes, make: Box::new(make), failed }
+    }
 }
 
 /// Calls of the central services that the host's loops make. Every call is bounded in time and may be repeated.

@@ -126,6 +126,8 @@ pub struct Config {
     pub accept_unconfined: bool,
     /// Seconds an approval waits.
     pub approval_seconds: u32,
+    /// Tools behind the central services that may be used from this machine; absent: whichever those offer.
+    pub backend_tools: Option<Vec<String>>,
     /// Most tokens of one session.
     pub max_session_tokens: u64,
     /// Jobs of the central services that run at once, if the owner takes any.
@@ -277,6 +279,7 @@ fn check(raw: RawConfig, state_dir: PathBuf) -> Result<Config, ConfigError> {
             .collect::<Result<Vec<_>, _>>()?,
         accept_unconfined: raw.policy.accept_unconfined.unwrap_or(false),
         approval_seconds,
+        backend_tools: raw.policy.backend_tools,
         max_session_tokens: raw.limits.max_session_tokens.unwrap_or(2_000_000).max(1),
         central_jobs: usize::try_from(central_jobs).unwrap_or(1),
         state_dir,

@@ -58,6 +58,8 @@ tables! {
         accept_unconfined: bool,
         /// Seconds an approval waits.
         approval_seconds: u32,
+        /// See `Config::backend_tools`.
+        backend_tools: Vec<String>,
     }
     /// `[limits]`
     Limits {

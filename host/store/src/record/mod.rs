@@ -117,7 +117,6 @@ macro_rules! stored_as_they_are {
 stored_as_they_are! {
     ApprovalRecord => Approvals;
     CentralRow => Central;
-    CentralSessionRow => CentralSessions;
     ConnectionRecord => Connections;
     ConversationMessage => Messages;
     CounterRow => Counters;

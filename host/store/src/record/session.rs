@@ -7,7 +7,7 @@ use lanyard_protocol::principal::Principal;
 use lanyard_protocol::session::{SessionSummary, WorkspaceScope};
 use serde::{Deserialize, Serialize};
 
-use super::{Record, RecordError, from_bytes, path_bytes, path_from, to_bytes};
+use super::{Record, RecordError, from_bytes, from_bytes_as, path_bytes, path_from, to_bytes, to_bytes_as};
 use crate::table::TableId;
 
 /// Bytes of text kept per session to be searched. A few hundred prompts; a search over a thousand sessions reads a
@@ -59,27 +59,50 @@ struct SessionRow<'a> {
     tokens_used: u64,
 }
 
+/// Version of [`EnrolledRow`]; sessions of a host that is its own are stored as they always were.
+const ENROLLED_VERSION: u8 = 2;
+
+/// The stored form of a session that belongs to an enrolment.
+#[derive(Serialize, Deserialize)]
+struct EnrolledRow<'a> {
+    session: SessionRow<'a>,
+    agent_id: Cow<'a, str>,
+}
+
 impl Record for SessionRecord {
     const TABLE: TableId = TableId::Sessions;
 
     fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        to_bytes(&SessionRow {
+        let session = SessionRow {
             summary: Cow::Borrowed(&self.summary),
             roots: self.roots.iter().map(|root| path_bytes(root)).collect::<Result<_, _>>()?,
             scope: self.scope,
             created_by: Cow::Borrowed(&self.created_by),
             tokens_used: self.tokens_used,
-        })
+        };
+        match &self.agent_id {
+            None => to_bytes(&session),
+            Some(agent_id) => {
+                to_bytes_as(ENROLLED_VERSION, &EnrolledRow { session, agent_id: Cow::Borrowed(agent_id) })
+            }
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let row: SessionRow<'_> = from_bytes(bytes)?;
+        let (row, agent_id) = if bytes.first() == Some(&ENROLLED_VERSION) {
+            let EnrolledRow { session, agent_id } = from_bytes_as(ENROLLED_VERSION, bytes)?;
+            (session, Some(agent_id.into_owned()))
+        } else {
+            (from_bytes(bytes)?, None)
+        };
+        let row: SessionRow<'_> = row;
         Ok(Self {
             summary: row.summary.into_owned(),
             roots: row.roots.into_iter().map(path_from).collect::<Result<_, _>>()?,
             scope: row.scope,
             created_by: row.created_by.into_owned(),
             tokens_used: row.tokens_used,
+            agent_id,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Every record comes back as it went in, and its bytes do not change by accident.
 
 use data_encoding::HEXLOWER;
-use lanyard_ports::journal::CallPhase;
+use lanyard_ports::journal::{CallPhase, SessionRecord};
 use lanyard_protocol::approval::ApprovalState;
 use lanyard_protocol::event::{
     EventBody, HostEvent, HostEventBody, SessionDeleted, SessionEvent, SessionPaused,
@@ -59,6 +59,7 @@ fn central_session_row() -> CentralSessionRow {
         job_id: Some("job-1".to_owned()),
         deleted: false,
         place: Some(500),
+        upload: None,
     }
 }
 
@@ -217,6 +218,18 @@ fn a_path_that_is_not_unicode_round_trips() {
     let mut session = sample::session_record("a", 1);
     session.roots = vec![baseline.path];
     round_trip(&session);
+}
+
+#[test]
+fn what_an_enrolment_adds_to_a_session_has_a_version_of_its_own() {
+    let bare = sample::session_record("a", 1);
+    let enrolled = SessionRecord { agent_id: Some("agent-1".to_owned()), ..bare.clone() };
+    assert_eq!(round_trip(&enrolled), "sessions 7be3bc6723703109");
+    assert_eq!((bare.encode().unwrap()[0], enrolled.encode().unwrap()[0]), (1, 2));
+    let bare = central_session_row();
+    let uploading = CentralSessionRow { upload: Some(1 << 20), ..bare.clone() };
+    assert_eq!(round_trip(&uploading), "central_sessions c20284a9ca194329");
+    assert_eq!((bare.encode().unwrap()[0], uploading.encode().unwrap()[0]), (1, 2));
 }
 
 #[test]

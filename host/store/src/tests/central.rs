@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lanyard_ports::journal::{AuditBacklog, AuditHead, CentralSession, Journal, LogBacklog, Write};
+use lanyard_ports::journal::{
+    AuditBacklog, AuditHead, CentralSession, Journal, LogBacklog, SessionRecord, Write,
+};
 use proptest::prelude::*;
 
 use super::Fixture;
@@ -145,6 +147,28 @@ async fn another_agent_begins_another_chain_and_another_tenant_gets_nothing_old(
 }
 
 #[tokio::test]
+async fn a_session_stays_with_the_enrolment_that_first_knew_it() {
+    let f = enrolled().await;
+    let whose = |f: &Fixture, name: &str| f.store.session(&sid(name)).unwrap().agent_id;
+    f.commit(vec![central_session("a", 0), event("a", "one")]).await;
+    let f = f.reopen();
+    assert_eq!((whose(&f, "a").as_deref(), whose(&f, "b")), (Some("agent-1"), None));
+    // Forgotten by the centre, it can be registered anew.
+    f.commit(vec![Write::ForgetCentralSession(sid("a")), central_session("a", 0)]).await;
+    f.commit(vec![Write::Unenrol, event("a", "private"), enrol("agent-2", "other")]).await;
+    let refusal = f.refused(vec![central_session("a", 0)]).await;
+    assert!(refusal.contains("belongs to agent-1, an earlier enrolment"), "{refusal}");
+    assert_eq!((line(&f), f.store.central_session(&sid("a"))), (vec![], Ok(None)));
+    // Nobody's is whose it is handed to first.
+    f.commit(vec![central_session("b", 0), event("b", "two")]).await;
+    assert_eq!((whose(&f, "b").as_deref(), line(&f).len()), (Some("agent-2"), 1));
+    // What the daemon writes there does not count.
+    let forged = SessionRecord { agent_id: Some("agent-2".to_owned()), ..session_record("c", 1) };
+    f.commit(vec![Write::Session(Box::new(forged))]).await;
+    assert_eq!(whose(&f, "c"), None);
+}
+
+#[tokio::test]
 async fn the_command_cursor_only_goes_forward() {
     let f = enrolled().await;
     f.commit(vec![Write::CentralCommand(5), Write::CentralCommand(3)]).await;
@@ -179,6 +203,7 @@ async fn what_is_known_of_a_session_changes_but_not_how_far_it_was_sent() {
     let changed = CentralSession {
         workspace_id: id("ws-of-the-centre"),
         timeline: false,
+        upload: None,
         job_id: None,
         shipped_seq: 0,
         ..central_session_record("a", 0)
@@ -293,6 +318,8 @@ struct Model {
     logs: BTreeMap<usize, u64>,
     /// Sent up to, deleted.
     known: BTreeMap<usize, (u64, bool)>,
+    /// The agent that first knew a session.
+    whose: BTreeMap<usize, usize>,
 }
 
 impl Model {
@@ -338,6 +365,7 @@ impl Model {
             }
             Act::Delete(of) => {
                 self.logs.remove(&of)?;
+                self.whose.remove(&of);
                 if let Some(known) = self.known.get_mut(&of) {
                     known.1 = true;
                 }
@@ -348,7 +376,10 @@ impl Model {
                 Some(vec![event(NAMES[of], "text")])
             }
             Act::Know(of) => {
-                self.logs.get(&of).filter(|_| self.owner.is_some())?;
+                let (agent, _) = self.logs.get(&of).and(self.owner)?;
+                if *self.whose.entry(of).or_insert(agent) != agent {
+                    return None;
+                }
                 self.known
                     .entry(of)
                     .and_modify(|known| {

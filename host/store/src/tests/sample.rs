@@ -65,6 +65,7 @@ pub(crate) fn session_record(session: &str, created: i64) -> SessionRecord {
         scope: WorkspaceScope::Local,
         created_by: principal(),
         tokens_used: 0,
+        agent_id: None,
     }
 }
 
@@ -464,6 +465,7 @@ pub(crate) fn central_session_record(session: &str, shipped_seq: u64) -> Central
         workspace_id: id("ws1"),
         shipped_seq,
         timeline: true,
+        upload: Some(1 << 20),
         job_id: Some("job-1".to_owned()),
         deleted: false,
     }

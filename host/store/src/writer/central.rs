@@ -116,20 +116,38 @@ impl Stage<'_, '_> {
 
     /// The centre knows a session.
     pub(super) fn central_session(&mut self, session: CentralSession) -> Result<(), Rejection> {
-        let CentralSession { session_id, workspace_id, shipped_seq, timeline, job_id, deleted: _ } = session;
+        let CentralSession { session_id, workspace_id, shipped_seq, timeline, upload, job_id, deleted: _ } =
+            session;
         let last_seq = self.head(&session_id)?.last_seq;
-        if self.central()?.enrolment.is_none() {
+        let Some(enrolment) = self.central()?.enrolment else {
             return Err(refused(format!(
                 "this host is enrolled nowhere: session {session_id} is nobody else's"
             )));
-        }
+        };
+        self.belongs(&session_id, enrolment.agent_id)?;
         let known = self.known(&session_id)?.filter(|known| !known.deleted);
         let (shipped_seq, place) = known.map_or((shipped_seq, None), |it| (it.shipped_seq, it.place));
         if shipped_seq > last_seq {
             return Err(beyond(&session_id, shipped_seq, last_seq));
         }
-        let row = CentralSessionRow { workspace_id, shipped_seq, timeline, job_id, deleted: false, place };
+        let row =
+            CentralSessionRow { workspace_id, shipped_seq, timeline, upload, job_id, deleted: false, place };
         self.queue(&session_id, row, shipped_seq < last_seq)
+    }
+
+    /// The session is that enrolment's from now on, and never another's.
+    fn belongs(&mut self, session: &SessionId, agent_id: String) -> Result<(), Rejection> {
+        let mut record = self.session(session)?;
+        match &record.agent_id {
+            Some(its) if *its == agent_id => Ok(()),
+            Some(its) => Err(refused(format!(
+                "session {session} belongs to {its}, an earlier enrolment of this host: {agent_id} does not get it"
+            ))),
+            None => {
+                record.agent_id = Some(agent_id);
+                self.put(session.as_str().as_bytes().to_vec(), &record)
+            }
+        }
     }
 
     pub(super) fn shipped(&mut self, session: &SessionId, seq: u64) -> Result<(), Rejection> {

@@ -40,6 +40,7 @@ impl Stage<'_, '_> {
         // The store's own counters are the truth.
         record.summary.last_seq = 0;
         record.summary.pending_approvals = 0;
+        record.agent_id = None;
         if record.scope == WorkspaceScope::Local {
             let roots =
                 keys::workspace(&record.roots).map_err(|why| unstorable(TableId::Workspaces, &why))?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lanyard_governance_api::id::{JobId, UserId};
@@ -29,7 +30,7 @@ use crate::sessions::Live;
 
 /// The lease, and how often it is renewed.
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS as u64);
-const RENEW: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
+pub(super) const RENEW: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
 
 /// How long a claim, and the word that a job runs, are tried. Well within a lease, so that nobody else has it meanwhile.
 const PATIENCE: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
@@ -42,7 +43,12 @@ const MAX_TITLE: usize = 200;
 
 /// Claims a job, does it, and reports what came of it.
 pub(super) async fn run(host: &Arc<Host>, wire: &dyn Wire, job: &JobId, by: Option<UserId>, handle: &Handle) {
-    let Ok(lease) = fresh::<CommandId>(host, "lease") else { return };
+    let lease = match fresh::<CommandId>(host, "lease") {
+        Ok(lease) => lease,
+        Err(error) => {
+            return tracing::error!(%error, %job, "a job is not claimed, because its claim has no id");
+        }
+    };
     let note = Note { job: job.clone(), lease, by, ids: None, outcome: None };
     if let Err(error) = keep(host, &note).await {
         return tracing::error!(%error, %job, "a job is not claimed, because nothing can be written down of it");
@@ -92,8 +98,7 @@ pub(super) async fn deliver(host: &Arc<Host>, wire: &dyn Wire, note: Note) {
         }
         tokio::select! {
             () = host.stop.cancelled() => {}
-            // Without randomness hosts may come back together.
-            () = tokio::time::sleep(backoff.next(getrandom::u64().unwrap_or(u64::MAX / 2), None)) => {}
+            () = tokio::time::sleep(backoff.pause()) => {}
             () = reached_again(host.centre.contact.subscribe()) => {}
         }
     }
@@ -130,7 +135,7 @@ async fn insist(
         if meaning(&error) != Meaning::Later || begun.elapsed() >= PATIENCE {
             return Err(error);
         }
-        tokio::time::sleep(backoff.next(getrandom::u64().unwrap_or(u64::MAX / 2), None)).await;
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 
@@ -175,7 +180,10 @@ impl Work<'_> {
             Ok(ready) => self.call(ready).await,
             Err(error) => {
                 let state = match error.code {
-                    ErrorCode::InternalError | ErrorCode::StorageFull => JobState::Failed,
+                    ErrorCode::InternalError
+                    | ErrorCode::StorageFull
+                    | ErrorCode::CentralUnavailable
+                    | ErrorCode::RateLimited => JobState::Failed,
                     _ => JobState::Denied,
                 };
                 let reason = Some(error.message);
@@ -252,7 +260,7 @@ impl Work<'_> {
         };
         let recorded = async {
             record.end(&result, why.as_deref()).await?;
-            record.close().await
+            record.close(self.handle.session_cancelled.load(Ordering::Acquire)).await
         };
         if let Err(error) = recorded.await {
             tracing::error!(%error, %session, "the end of a job could not be recorded");
@@ -304,12 +312,16 @@ impl Work<'_> {
     ) -> std::convert::Infallible {
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(RENEW).await;
+            tokio::time::sleep(self.handle.renew).await;
             let state = *standing.borrow();
             match self.wire.report_job(&self.note.job, &progress(&self.note, state, Some(session))).await {
                 Ok(_) => renewed = Instant::now(),
                 // Said too late: it has begun meanwhile.
                 Err(_) if *standing.borrow() != state => {}
+                // Whatever the centre took it for while it was not reached: it is told how it ended.
+                Err(error) if state == JobState::Running => {
+                    tracing::info!(%error, job = %self.note.job, "the centre does not hear that a job runs");
+                }
                 Err(error) if meaning(&error) != Meaning::Later => {
                     self.handle.end(&format!("the centre took the job back: {}", error.message));
                 }

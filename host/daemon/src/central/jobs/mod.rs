@@ -12,7 +12,9 @@ mod recover;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use lanyard_governance_api::id::{JobId, UserId};
 use lanyard_protocol::error::{ErrorCode, WireError};
@@ -37,6 +39,10 @@ struct Handle {
     why: Arc<OnceLock<String>>,
     /// Where it runs, once that is known.
     place: Arc<OnceLock<(SessionId, TaskId)>>,
+    /// Not only the job was cancelled, its session was.
+    session_cancelled: Arc<AtomicBool>,
+    /// How often its lease is renewed.
+    renew: Duration,
 }
 
 /// The jobs of this host.
@@ -47,6 +53,8 @@ pub(crate) struct Jobs {
     /// The rest wait, unclaimed, and expire if that takes too long.
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// How often leases are renewed, where a test cannot wait.
+    renew: OnceLock<Duration>,
 }
 
 impl Jobs {
@@ -56,6 +64,7 @@ impl Jobs {
             running: Mutex::default(),
             slots: Arc::new(Semaphore::new(at_once)),
             tasks: TaskTracker::new(),
+            renew: OnceLock::new(),
         }
     }
 
@@ -94,7 +103,7 @@ impl Jobs {
                             `lanyard sync consent --jobs on` there allows it";
                 return Err(WireError::new(ErrorCode::Unauthorized, text));
             }
-            let wire = enrolled.way.wire()?;
+            let wire = enrolled.way.wire(&host.centre.redaction)?;
             if running.contains_key(&job) || self.notes.holds(&job) {
                 return Ok(());
             }
@@ -102,8 +111,13 @@ impl Jobs {
                 let text = format!("{MAX_JOBS} jobs wait on this machine already");
                 return Err(WireError::new(ErrorCode::RateLimited, text));
             }
-            let handle =
-                Handle { cancel: host.stop.child_token(), why: Arc::default(), place: Arc::default() };
+            let handle = Handle {
+                cancel: host.stop.child_token(),
+                why: Arc::default(),
+                place: Arc::default(),
+                session_cancelled: Arc::default(),
+                renew: self.renew.get().copied().unwrap_or(drive::RENEW),
+            };
             running.insert(job.clone(), handle.clone());
             (handle, wire)
         };
@@ -134,6 +148,11 @@ impl Jobs {
         self.map()
     }
 
+    #[cfg(test)]
+    pub(super) fn renew_every(&self, period: Duration) {
+        self.renew.set(period).unwrap();
+    }
+
     /// As after the host's death: nobody remembers what was under way.
     #[cfg(test)]
     pub(super) fn lose(&self) {
@@ -152,11 +171,12 @@ impl Jobs {
         self.map().values().for_each(|handle| handle.end(why));
     }
 
-    /// Stops the job that runs in a session, by the wish of somebody on this host. Whether there was one.
-    pub(crate) fn cancel_in(&self, session: &SessionId, why: &str) -> bool {
+    /// Stops the job that runs in a session. `cancelled`: the session is cancelled with it. Whether there was one.
+    pub(crate) fn cancel_in(&self, session: &SessionId, why: &str, cancelled: bool) -> bool {
         let running = self.map();
         let here = running.values().find(|handle| handle.is_in(session));
         if let Some(handle) = here {
+            handle.session_cancelled.fetch_or(cancelled, Ordering::AcqRel);
             handle.end(why);
         }
         here.is_some()

@@ -112,13 +112,14 @@ impl Record {
         self.host.journal.commit(batch).await
     }
 
-    /// The session has done what it was for: nobody starts anything in it any more.
-    pub(super) async fn close(&self) -> Result<(), JournalError> {
+    /// The session has done what it was for, or was cancelled: nobody starts anything in it any more.
+    pub(super) async fn close(&self, cancelled: bool) -> Result<(), JournalError> {
+        let state = if cancelled { SessionState::SessionCancelled } else { SessionState::SessionCompleted };
         let mut ended = self.event(EventBody::SessionCompleted(SessionCompleted { tasks: 1 }))?;
         if let Write::Event(event) = &mut ended {
             event.task_id = None;
         }
-        self.host.journal.commit(vec![ended, self.progress(SessionState::SessionCompleted, None)]).await
+        self.host.journal.commit(vec![ended, self.progress(state, None)]).await
     }
 
     /// A call that was never begun, and of which nobody else tells.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use lanyard_ports::journal::{CallPhase, JournalError, SessionRecord};
 use lanyard_ports::router::{Settled, TaskTerms};
 use lanyard_protocol::error::{ErrorCode, WireError};
@@ -22,22 +23,22 @@ const NOT_BEGUN: &str = "the host stopped before the job began";
 pub(in crate::central) async fn recover(host: Arc<Host>, wire: Arc<dyn Wire>, stop: CancellationToken) {
     let look = host.clone();
     let left = tokio::task::spawn_blocking(move || look.centre.jobs().notes().left()).await;
-    for note in left.unwrap_or_default() {
-        // This host's own: enrolling again does not make them an earlier one's.
-        if host.centre.jobs().map().contains_key(&note.job) {
-            continue;
-        }
-        let told = async {
-            match close(&host, note).await {
-                Ok(Some(note)) => deliver(&host, &*wire, note).await,
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "what became of a job cannot be told"),
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = told => {}
-        }
+    let mut left = left.unwrap_or_default();
+    // This host's own: enrolling again does not make them an earlier one's.
+    left.retain(|note| !host.centre.jobs().map().contains_key(&note.job));
+    // One that is not taken for now does not keep the others waiting.
+    let told = join_all(left.into_iter().map(|note| tell(&host, &*wire, note)));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = told => {}
+    }
+}
+
+async fn tell(host: &Arc<Host>, wire: &dyn Wire, note: Note) {
+    match close(host, note).await {
+        Ok(Some(note)) => deliver(host, wire, note).await,
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "what became of a job cannot be told"),
     }
 }
 
@@ -70,7 +71,7 @@ async fn close(host: &Arc<Host>, mut note: Note) -> Result<Option<Note>, Journal
         record.end(&result, why.as_deref()).await?;
     }
     if !session.summary.state.is_final() {
-        record.close().await?;
+        record.close(false).await?;
         host.sessions.forget(&ids.session);
     }
     note.outcome = Some(outcome(&note, result, why));

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use lanyard_ports::journal::{ArtifactStore, Journal};
 use lanyard_protocol::id::{ArtifactId, SessionId};
 
-use crate::central::wire::Content;
-
-type Pieces = BoxStream<'static, io::Result<Bytes>>;
+use crate::central::wire::{Content, Pieces};
 
 /// Messages read at once. The largest is a tool's output of some hundred kilobytes.
 const MESSAGES: usize = 16;
@@ -36,8 +34,7 @@ pub(super) async fn thread(journal: Arc<dyn Journal>, session: SessionId) -> io:
         io::Result::Ok(bytes)
     };
     let bytes = tokio::task::spawn_blocking(measure).await.map_err(io::Error::other)??;
-    let make = Box::new(move || pages(journal.clone(), session.clone(), count));
-    Ok(Content { bytes, make })
+    Ok(Content::new(bytes, move || pages(journal.clone(), session.clone(), count)))
 }
 
 fn pages(journal: Arc<dyn Journal>, session: SessionId, count: u64) -> Pieces {
@@ -73,8 +70,7 @@ pub(super) async fn artifact(artifacts: Arc<dyn ArtifactStore>, id: ArtifactId) 
     let (store, first) = (artifacts.clone(), id.clone());
     let looked = tokio::task::spawn_blocking(move || store.read(&first, 0, 1)).await;
     let (_, bytes) = looked.map_err(io::Error::other)?.map_err(io::Error::other)?;
-    let make = Box::new(move || pieces(artifacts.clone(), id.clone(), bytes));
-    Ok(Content { bytes, make })
+    Ok(Content::new(bytes, move || pieces(artifacts.clone(), id.clone(), bytes)))
 }
 
 fn pieces(artifacts: Arc<dyn ArtifactStore>, id: ArtifactId, whole: u64) -> Pieces {

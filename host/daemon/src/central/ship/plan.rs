@@ -44,13 +44,16 @@ pub(crate) struct Plan {
     /// Where the session stands after the page.
     pub(crate) state: Option<StateReport>,
     pub(crate) outputs: Vec<Output>,
+    /// What tasks that ended changed in files goes with them.
+    pub(crate) changes: bool,
     /// The history covers the log up to this number.
     pub(crate) history: Option<(TaskId, u64)>,
 }
 
-/// The plan of a page. `timeline`: the tenant wants to see what is said, not only that it was.
-pub(crate) fn plan(events: &[SessionEvent], timeline: bool) -> Plan {
-    let mut plan = Plan { timeline, ..Plan::default() };
+/// The plan of a page. `timeline`: the tenant wants to see what is said, not only that it was. `upload`: its policy lets
+/// this host upload artifacts.
+pub(crate) fn plan(events: &[SessionEvent], timeline: bool, upload: bool) -> Plan {
+    let mut plan = Plan { timeline, changes: timeline && upload, ..Plan::default() };
     for event in events {
         let seq = event.seq.unwrap_or_default();
         plan.task(event, seq);
@@ -59,10 +62,11 @@ pub(crate) fn plan(events: &[SessionEvent], timeline: bool) -> Plan {
         if let Some((state, reason)) = standing(&event.body) {
             plan.state = Some(StateReport { state, reason, seq });
         }
-        if timeline {
+        if timeline && upload {
             plan.outputs(event);
         }
     }
+    plan.history = plan.history.filter(|_| upload);
     plan
 }
 
@@ -213,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_page_names_its_tasks_their_ends_its_last_state_and_one_history() {
-        let plan = plan(&page(), true);
+        let plan = plan(&page(), true, true);
         assert_eq!(plan.begun[0].prompt.as_deref(), Some("hush"));
         assert_eq!((plan.ended[0].tokens, plan.ended[0].steps), (Some(7), 2));
         let state = plan.state.unwrap();
@@ -225,15 +229,22 @@ mod tests {
 
     #[test]
     fn without_the_timeline_neither_prompts_nor_outputs_are_sent() {
-        let plan = plan(&page(), false);
+        let plan = plan(&page(), false, true);
         assert_eq!(plan.begun[0].prompt, None);
         assert!(plan.outputs.is_empty() && !plan.timeline);
     }
 
     #[test]
+    fn what_may_not_be_uploaded_is_in_no_plan() {
+        let plan = plan(&page(), true, false);
+        assert!(plan.timeline && !plan.begun.is_empty());
+        assert!(plan.outputs.is_empty() && !plan.changes && plan.history.is_none());
+    }
+
+    #[test]
     fn an_end_that_does_not_tell_its_tokens_leaves_them_to_the_log() {
         let end = EventBody::TaskCancelled(TaskCancelled { by: None, steps: 1 });
-        assert_eq!(plan(&[event(9, "one", end)], false).ended[0].tokens, None);
+        assert_eq!(plan(&[event(9, "one", end)], false, true).ended[0].tokens, None);
     }
 
     #[test]

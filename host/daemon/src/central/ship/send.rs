@@ -4,17 +4,19 @@ use lanyard_governance_api::approval::ApprovalReport;
 use lanyard_governance_api::artifact::{ArtifactQuery, ArtifactType};
 use lanyard_governance_api::id::JobId;
 use lanyard_governance_api::limits::MAX_ARTIFACT_BYTES;
-use lanyard_governance_api::session::{EventBatch, TaskCompletion};
+use lanyard_governance_api::session::{EventBatch, StateReport, TaskCompletion};
 use lanyard_governance_api::telemetry::TraceBatch;
 use lanyard_ports::journal::{CentralSession, Cursor, JournalError};
 use lanyard_protocol::approval::{ApprovalRecord, ApprovalState};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::event::{EventBody, SessionEvent};
 use lanyard_protocol::id::{SessionId, TaskId};
+use lanyard_protocol::session::SessionState;
 
 use super::plan::{Ended, Output, Plan, artifact_of};
-use super::{Halt, PAGE, Shipper, content, taken};
+use super::{Halt, PAGE, Shipper, changes, content, taken};
 use crate::central::spans::spans;
+use crate::central::wire::Content;
 
 /// Questions of one session that are looked through for those withdrawn with their task.
 const MAX_QUESTIONS: usize = 200;
@@ -25,6 +27,12 @@ const TOKEN_PAGES: usize = 50;
 /// The number of the last event the centre holds, where it misses some.
 fn last_held(error: &WireError) -> Option<u64> {
     error.details.0.get("lastSeq").and_then(serde_json::Value::as_u64)
+}
+
+/// A history that this host cannot read will not become readable, and is not worth the sessions behind it.
+fn unread(session: &SessionId, error: &dyn std::fmt::Display) -> Result<(), Halt> {
+    tracing::error!(%error, %session, "a history cannot be read and is not sent");
+    Ok(())
 }
 
 impl Shipper {
@@ -56,17 +64,31 @@ impl Shipper {
         for ended in &plan.ended {
             self.end_of_task(session, ended).await?;
         }
-        if let Some(state) = &plan.state {
-            taken("state", self.wire.report_state(id, state).await)?;
+        if let Some(state) = plan.state {
+            taken("state", self.wire.report_state(id, &self.truly(id, state)?).await)?;
         }
         for output in &plan.outputs {
             self.output(session, output).await?;
+        }
+        for ended in plan.ended.iter().filter(|_| plan.changes) {
+            self.changes(session, &ended.task).await?;
         }
         self.telemetry(id, events).await?;
         if let Some((task, seq)) = &plan.history {
             self.history(session, task, *seq).await?;
         }
         Ok(())
+    }
+
+    /// A session that was cancelled ends by the same event as one that has done its work; its row tells which.
+    fn truly(&self, id: &SessionId, report: StateReport) -> Result<StateReport, JournalError> {
+        if !report.state.is_final() {
+            return Ok(report);
+        }
+        match self.journal.session(id)?.summary.state {
+            state @ SessionState::SessionCancelled => Ok(StateReport { state, ..report }),
+            _ => Ok(report),
+        }
     }
 
     /// The centre may hold less than was sent before (restored from a copy, or the tenant did not want the timeline for a
@@ -178,14 +200,6 @@ impl Shipper {
                 return Ok(());
             }
         };
-        if content.bytes > MAX_ARTIFACT_BYTES {
-            tracing::warn!(
-                bytes = content.bytes,
-                uri = output.uri,
-                "an output is longer than the centre takes and is not sent"
-            );
-            return Ok(());
-        }
         let query = ArtifactQuery {
             artifact_type: ArtifactType::ToolOutput,
             session_id: session.session_id.clone(),
@@ -195,8 +209,61 @@ impl Shipper {
             seq: None,
             sha256: None,
         };
-        let put = self.wire.put_artifact(&session.workspace_id, &query, content).await;
-        taken("output", put).map(drop)
+        taken("output", self.put(session, &query, content).await).map(drop)
+    }
+
+    /// Uploads what the tenant's policy lets this host upload. What is longer, or cannot be read to its end on this host, is
+    /// left out, like what cannot be read at all.
+    async fn put(
+        &self,
+        session: &CentralSession,
+        query: &ArtifactQuery,
+        content: Content,
+    ) -> Result<(), WireError> {
+        let longest = session.upload.unwrap_or(0).min(MAX_ARTIFACT_BYTES);
+        let (id, bytes) = (&session.session_id, content.bytes);
+        let fits = bytes <= longest;
+        if query.artifact_type == ArtifactType::SessionHistory {
+            self.host.centre.thread_fits(id, fits);
+        }
+        if !fits {
+            let what = query.artifact_type;
+            tracing::warn!(bytes, longest, session = %id, ?what, "an artifact is too long for the centre and is not sent");
+            return Ok(());
+        }
+        let failed = content.failed.clone();
+        let put = self.wire.put_artifact(&session.workspace_id, query, content).await;
+        match (&put, failed.get()) {
+            (Err(_), Some(error)) => {
+                let (session, what) = (&session.session_id, query.artifact_type);
+                tracing::error!(error, %session, ?what, "an artifact cannot be read and is not sent");
+                Ok(())
+            }
+            _ => put,
+        }
+    }
+
+    /// What a task changed in files. What cannot be compared is not worth the rest of the page.
+    async fn changes(&self, session: &CentralSession, task: &TaskId) -> Result<(), Halt> {
+        let id = &session.session_id;
+        let content = match changes::of(&self.host, id, task).await {
+            Ok(Some(content)) => content,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, session = %id, %task, "what a task changed is not sent to the centre");
+                return Ok(());
+            }
+        };
+        let query = ArtifactQuery {
+            artifact_type: ArtifactType::FileDiff,
+            session_id: id.clone(),
+            task_id: Some(task.clone()),
+            step_id: None,
+            tool_call_id: None,
+            seq: None,
+            sha256: None,
+        };
+        taken("changes", self.put(session, &query, content).await).map(drop)
     }
 
     /// The whole thread, in place of the one the centre has.
@@ -211,9 +278,15 @@ impl Shipper {
             seq: Some(seq),
             sha256: None,
         };
-        let content = content::thread(self.journal.clone(), id.clone()).await;
-        let content = content.map_err(|e| JournalError::Corrupt(e.to_string()))?;
-        match self.wire.put_artifact(&session.workspace_id, &query, content).await {
+        let content = match content::thread(self.journal.clone(), id.clone()).await {
+            Ok(content) => content,
+            Err(error) => match error.downcast::<JournalError>() {
+                Ok(error @ (JournalError::Poisoned(_) | JournalError::Full(_))) => return Err(error.into()),
+                Ok(error) => return unread(id, &error),
+                Err(error) => return unread(id, &error),
+            },
+        };
+        match self.put(session, &query, content).await {
             // A later one is there already: this page was sent before.
             Err(error) if error.code == ErrorCode::Conflict => Ok(()),
             answer => taken("history", answer).map(drop),

@@ -4,6 +4,7 @@ use lanyard_ports::authority::{CENTRAL_LAYER, PolicyNews, SessionClaim};
 use lanyard_ports::journal::{Checkpoint, Cursor};
 use lanyard_protocol::event::{EventBody, Usage};
 use lanyard_protocol::id::StepId;
+use lanyard_protocol::method::{DeleteSession, EndSession, GetHistory};
 use lanyard_protocol::session::{SessionState, TaskOptions};
 
 use super::*;
@@ -79,17 +80,88 @@ async fn a_session_that_does_not_fit_does_not_begin_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_older_session_is_registered_at_its_next_opening_under_its_own_ids() {
+async fn a_session_from_before_the_enrolment_stays_here_and_can_be_read_and_ended() {
+    let house = House::new(Played::default());
+    let (one, two) = (house.session_named("before").await.unwrap(), house.session().await.unwrap());
+    house.host().sessions.forget_idle();
+    house.enrol(false, false).await;
+    let refused = house.host().sessions.open(house.host(), &one.session_id).await.map(drop).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Conflict);
+    assert!(refused.message.contains("before this host was enrolled"), "{refused}");
+    assert!(refused.message.contains("start a new session"), "{refused}");
+    assert!(refused.message.contains("--share-earlier-sessions"), "{refused}");
+    let ask = async |request| handle(house.host(), &owner().unwrap(), request).await.unwrap();
+    let history = GetHistory {
+        session_id: one.session_id.clone(),
+        after_seq: None,
+        before_seq: None,
+        limit: None,
+        query: None,
+    };
+    ask(Request::GetHistory(history)).await;
+    ask(Request::EndSession(EndSession { session_id: one.session_id.clone(), command_id: None })).await;
+    let state =
+        |opened: &SessionOpened| house.host().journal.session(&opened.session_id).unwrap().summary.state;
+    assert_eq!(state(&one), SessionState::SessionCompleted);
+    ask(Request::DeleteSession(DeleteSession { session_id: one.session_id, command_id: None })).await;
+    assert_eq!((house.wire.told(), house.host().journal.unshipped(9).unwrap()), (vec![], vec![]));
+    // The machine's own again, it goes on.
+    house.host().journal.commit(vec![Write::Unenrol]).await.unwrap();
+    house.host().centre.tie.send_replace(Tie::Alone);
+    house.host().sessions.open(house.host(), &two.session_id).await.unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn it_goes_on_where_the_owner_shares_it_under_its_own_ids_and_is_sent_whole() {
     let house = House::new(Played::default());
     let opened = house.session_named("before").await.unwrap();
     house.enrol(false, false).await;
+    house.share_earlier_sessions();
     house.host().sessions.open(house.host(), &opened.session_id).await.unwrap();
     let told = house.wire.told();
     let [Told::Created(request)] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(request.session_id.as_ref(), Some(&opened.session_id));
     assert_eq!(request.workspace_hint.workspace_id.as_ref(), Some(&opened.workspace_id));
-    assert_eq!(request.name.as_deref(), Some("before"));
+    assert_eq!(request.name, None, "the centre has not said yet what must stay here");
     assert_eq!(house.host().journal.unshipped(9).unwrap().len(), 1, "its log is sent from the beginning");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_made_for_one_centre_is_never_told_another() {
+    let house = House::new(Played::default());
+    house.enrol(false, false).await;
+    let opened = house.session().await.unwrap();
+    // Lost by the centre, it is registered there again.
+    let lost = Write::ForgetCentralSession(opened.session_id.clone());
+    house.host().journal.commit(vec![lost]).await.unwrap();
+    later(&house);
+    house.host().sessions.open(house.host(), &opened.session_id).await.unwrap();
+    house.host().sessions.forget_idle();
+    house.host().journal.commit(vec![Write::Unenrol]).await.unwrap();
+    house.enrol_as("agent_2", false, false).await;
+    house.share_earlier_sessions();
+    let before = house.wire.told().len();
+    let refused = house.host().authority.issue(&claim(&house, &opened)).await.unwrap_err();
+    assert!(refused.message.contains("an earlier enrolment"), "{refused}");
+    assert_eq!((house.wire.told().len(), house.host().journal.unshipped(9).unwrap()), (before, vec![]));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_did_not_fit_is_registered_when_it_does_and_not_sent_before() {
+    let house = House::new(Played { unfit: true, ..Played::default() });
+    let opened = house.session().await.unwrap();
+    house.enrol(false, false).await;
+    house.share_earlier_sessions();
+    let claim = claim(&house, &opened);
+    let refused = house.host().authority.issue(&claim).await.unwrap_err();
+    assert!(refused.message.contains("the host is too old"), "{refused}");
+    assert_eq!(house.host().journal.unshipped(9).unwrap(), [], "it got no bundle");
+    house.host().authority.issue(&claim).await.unwrap_err();
+    let told = house.wire.told();
+    assert!(matches!(told.as_slice(), [Told::Created(_), Told::Created(_)]), "{told:?}");
     house.stop().await;
 }
 

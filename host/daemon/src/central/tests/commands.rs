@@ -3,8 +3,11 @@
 use lanyard_governance_api::command::{Command, Order};
 use lanyard_governance_api::id::ProposalId;
 use lanyard_governance_client::commands::CommandHandler;
-use lanyard_protocol::approval::{ApprovalRecord, Decision};
-use lanyard_protocol::id::{ApprovalId, DeviceId, PairingId, PrincipalId};
+use lanyard_protocol::approval::{
+    ApprovalDetail, ApprovalRecord, ApprovalRequest, ApprovalState, Decision, OtherDetail, RiskLevel,
+};
+use lanyard_protocol::id::{ApprovalId, DeviceId, PairingId, PrincipalId, StepId, ToolCallId};
+use lanyard_protocol::policy::{Approver, Remember};
 use lanyard_protocol::principal::Scope;
 use lanyard_protocol::session::SessionState;
 
@@ -176,7 +179,7 @@ async fn a_session_is_ended_once_and_says_why() {
     house.obey(1, Some(ANN), order()).await.unwrap();
     house.obey(1, Some(ANN), order()).await.unwrap();
     let record = house.host().journal.session(&opened.session_id).unwrap();
-    assert_eq!(record.summary.state, SessionState::SessionCompleted);
+    assert_eq!(record.summary.state, SessionState::SessionCancelled);
     let page = house.host().journal.search_events(
         &opened.session_id,
         "wrong repository",
@@ -185,6 +188,97 @@ async fn a_session_is_ended_once_and_says_why() {
     );
     assert_eq!(page.unwrap().events.len(), 1);
     house.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_the_centre_has_ended_already_is_ended_here_too() {
+    let house = House::new(Played::default());
+    house.enrol(false, false).await;
+    let opened = house.session().await.unwrap();
+    // What is not open anywhere would ask the centre, which has it as cancelled and gives nothing for it any more.
+    house.host().centre.fresh.lock().unwrap().clear();
+    house.wire.refuse_after(0, WireError::new(ErrorCode::Conflict, "the session has ended"));
+    let order = Order::CancelSession { session_id: opened.session_id.clone(), reason: "by mistake".into() };
+    house.obey(1, Some(ANN), order).await.unwrap();
+    let record = house.host().journal.session(&opened.session_id).unwrap();
+    assert_eq!(record.summary.state, SessionState::SessionCancelled);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_cancelled_around_a_job_is_no_completed_one() {
+    let house = House::new(Played::default());
+    house.enrol(true, false).await;
+    let job = house.write_job();
+    house.begin(&job).await.unwrap();
+    let session = house.asked().await.request.session_id;
+    house
+        .obey(2, None, Order::CancelSession { session_id: session.clone(), reason: "no".into() })
+        .await
+        .unwrap();
+    let told = house.over(&job).await;
+    assert!(told.reason.unwrap().contains("the central services ended the session: no"));
+    let stands = || house.host().journal.session(&session).unwrap().summary.state;
+    until(|| stands().is_final()).await;
+    assert_eq!(stands(), SessionState::SessionCancelled);
+    house.stop().await;
+}
+
+pub(super) fn question(opened: &SessionOpened, approver: Approver, initiator: &str) -> ApprovalRecord {
+    let now = Timestamp::now();
+    ApprovalRecord {
+        request: ApprovalRequest {
+            approval_id: ApprovalId::new("apr_1").unwrap(),
+            workspace_id: opened.workspace_id.clone(),
+            session_id: opened.session_id.clone(),
+            task_id: TaskId::new("task_1").unwrap(),
+            step_id: StepId::new("step_1").unwrap(),
+            tool_call_id: ToolCallId::new("call_1").unwrap(),
+            tool_name: "RunCommand".to_owned(),
+            capability: Capability::ShellExec,
+            title: "Run this command?".to_owned(),
+            action_summary: "ls".to_owned(),
+            risk_level: RiskLevel::Low,
+            reasons: Vec::new(),
+            detail: ApprovalDetail::Other(OtherDetail { text: "ls".to_owned() }),
+            sandbox_level: SandboxLevel::Full,
+            layer: "central".to_owned(),
+            approval_rule_id: None,
+            approver,
+            max_remember: Remember::Once,
+            remember_scope: String::new(),
+            initiator: PrincipalId::new(initiator).unwrap(),
+            requested_at: now,
+            deadline: now.plus_millis(60_000),
+            policy_epoch: 1,
+        },
+        state: ApprovalState::Pending,
+        answer: None,
+        receipts: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn whose_host_it_is_does_not_answer_for_somebody_else_what_was_begun_on_it() {
+    for (approver, initiator, by, refused) in [
+        (Approver::NotInitiator, "owner", "mia", true),
+        (Approver::NotInitiator, "a-device", "mia", true),
+        (Approver::NotInitiator, "owner", ANN, false),
+        (Approver::NotInitiator, "central:bob", "mia", false),
+        (Approver::Any, "owner", "mia", false),
+        (Approver::Any, "central:mia", "mia", true),
+    ] {
+        let house = House::new(Played::default());
+        house.enrol(false, true).await;
+        let opened = house.session().await.unwrap();
+        let asked = question(&opened, approver, initiator);
+        house.host().journal.commit(vec![Write::Approval(Box::new(asked.clone()))]).await.unwrap();
+        let answer = house.decide(&asked, by, Decision::Approved, 1).await;
+        let code = answer.err().map(|error| error.code);
+        let expected = refused.then_some(ErrorCode::Unauthorized);
+        assert_eq!(code, expected, "{approver:?} {initiator} {by}");
+        house.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -12,18 +12,18 @@ use super::*;
 use crate::central::jobs::recover;
 
 impl House {
-    async fn begin(&self, job: &JobId) -> Result<(), WireError> {
+    pub(super) async fn begin(&self, job: &JobId) -> Result<(), WireError> {
         self.host().centre.jobs().begin(self.host(), job.clone(), None).await
     }
 
     /// Until the job is over and its note gone.
-    async fn over(&self, job: &JobId) -> JobProgress {
+    pub(super) async fn over(&self, job: &JobId) -> JobProgress {
         let jobs = self.host().centre.jobs();
         until(|| !jobs.knows(job)).await;
         self.wire.last_job()
     }
 
-    async fn asked(&self) -> ApprovalRecord {
+    pub(super) async fn asked(&self) -> ApprovalRecord {
         let waiting = || self.host().journal.approvals(None, false, 9).unwrap().pop();
         until(|| waiting().is_some()).await;
         waiting().unwrap()
@@ -34,7 +34,7 @@ impl House {
         page.events.iter().map(|event| event.body.name().to_owned()).collect()
     }
 
-    fn write_job(&self) -> JobId {
+    pub(super) fn write_job(&self) -> JobId {
         self.job("WriteFile", json!({"path": "new.txt", "content": "hello"}), ANN)
     }
 }
@@ -263,6 +263,33 @@ async fn an_outcome_that_was_not_taken_is_told_by_the_next_host() {
     let page = house.host().journal.events(&session, Cursor::After(0), 100).unwrap();
     let ran = page.events.iter().filter(|event| matches!(event.body, EventBody::ToolCompleted(_))).count();
     assert_eq!(ran, 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_runs_goes_on_whatever_the_centre_takes_it_for_meanwhile() {
+    let house = House::new(Played::default());
+    house.enrol(true, false).await;
+    let jobs = house.host().centre.jobs();
+    jobs.renew_every(Duration::from_millis(50));
+    let pipe = house.work().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let job = house.job("RunCommand", json!({"argv": ["cat", "pipe"]}), ANN);
+    house.begin(&job).await.unwrap();
+    let asked = house.asked().await;
+    let answer = json!({"sessionId": asked.request.session_id, "approvalId": asked.request.approval_id,
+                        "decision": "approved"});
+    let answer = serde_json::from_value(answer).unwrap();
+    handle(house.host(), &owner().unwrap(), Request::ApproveAction(answer)).await.unwrap();
+    until(|| house.wire.states().contains(&JobState::Running)).await;
+    house.wire.refuse_after(0, WireError::new(ErrorCode::Conflict, "the job is over: indeterminate"));
+    until(|| house.wire.book().refuse.is_empty()).await;
+    let heard = house.wire.states().len();
+    until(|| house.wire.states().len() > heard).await;
+    std::fs::write(&pipe, "the end").unwrap();
+    let told = house.over(&job).await;
+    assert_eq!(told.state, JobState::Succeeded, "{told:?}");
+    assert!(told.result.unwrap().output_text.unwrap().contains("the end"));
     house.stop().await;
 }
 

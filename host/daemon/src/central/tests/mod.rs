@@ -2,11 +2,14 @@
 
 mod authority;
 mod commands;
+mod contact;
+mod holdups;
 mod jobs;
 mod news;
 mod owner;
 mod pairings;
 mod shipping;
+mod tools;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -30,7 +33,7 @@ use lanyard_ports::journal::{Enrolment, Write};
 use lanyard_protocol::error::{ErrorCode, WireError};
 use lanyard_protocol::id::{SessionId, TaskId, WorkspaceId};
 use lanyard_protocol::method::{CreateSession, Request, Response, SessionOpened};
-use lanyard_protocol::policy::SandboxLevel;
+use lanyard_protocol::policy::{Capability, CapabilityGrant, RedactionRule, SandboxLevel};
 use lanyard_protocol::principal::Principal;
 use lanyard_protocol::session::{CompatibilityStatus, ExecutionEnvironment, WorkspaceHint};
 use lanyard_protocol::{Json, Timestamp};
@@ -69,7 +72,8 @@ enum Told {
     State(StateReport),
     Task(TaskReport),
     Ended(TaskId, TaskCompletion),
-    Events(Vec<u64>),
+    /// Their numbers, and all of them as JSON.
+    Events(Vec<u64>, String),
     Approval(Box<ApprovalReport>),
     Spans(usize),
     Artifact(WorkspaceId, Box<ArtifactQuery>, Vec<u8>),
@@ -97,8 +101,11 @@ struct Played {
     timeline: bool,
     when_away: WhenAway,
     unfit: bool,
+    redaction: Vec<RedactionRule>,
     gateway: Option<LlmGateway>,
     max_steps: u32,
+    /// What the policy says of uploads.
+    upload: Option<CapabilityGrant>,
 }
 
 impl Default for Played {
@@ -109,8 +116,10 @@ impl Default for Played {
             timeline: true,
             when_away: WhenAway::Continue,
             unfit: false,
+            redaction: Vec::new(),
             gateway: None,
             max_steps: 50,
+            upload: Some(CapabilityGrant::unlimited(Capability::WorkspaceUpload)),
         }
     }
 }
@@ -185,6 +194,8 @@ impl Played {
         bundle.policy_bundle_version = "central-7".to_owned();
         bundle.policy_epoch = *self.epoch.lock().unwrap();
         bundle.offline_grace_seconds = 600;
+        bundle.capabilities.extend(self.upload.clone());
+        bundle.redaction_rules.extend(self.redaction.iter().cloned());
         bundle.expires_at = now.plus_millis(3_600_000);
         let compatibility_status =
             if self.unfit { CompatibilityStatus::Incompatible } else { CompatibilityStatus::Compatible };
@@ -258,7 +269,7 @@ impl Wire for Played {
     async fn append_events(&self, _: &SessionId, batch: &EventBatch) -> Result<EventsAccepted, WireError> {
         let seqs: Vec<u64> = batch.events.iter().map(|event| event.seq.unwrap()).collect();
         let last_seq = *seqs.last().unwrap();
-        self.take(Told::Events(seqs))?;
+        self.take(Told::Events(seqs, serde_json::to_string(batch).unwrap()))?;
         Ok(EventsAccepted { last_seq })
     }
 
@@ -276,7 +287,10 @@ impl Wire for Played {
         query: &ArtifactQuery,
         content: Content,
     ) -> Result<(), WireError> {
-        let pieces: Vec<bytes::Bytes> = (content.make)().try_collect().await.unwrap();
+        // As a client that sends and sees its own content cut: for all it knows nobody is there.
+        let Ok(pieces) = (content.make)().try_collect::<Vec<bytes::Bytes>>().await else {
+            return Err(unreachable());
+        };
         let whole = pieces.concat();
         assert_eq!(whole.len() as u64, content.bytes, "the length that was announced");
         self.take(Told::Artifact(workspace.clone(), Box::new(query.clone()), whole))
@@ -360,19 +374,32 @@ impl House {
 
     /// As after an enrolment.
     async fn enrol(&self, accept_jobs: bool, accept_answers: bool) {
+        self.enrol_as("agent_1", accept_jobs, accept_answers).await;
+    }
+
+    async fn enrol_as(&self, agent: &str, accept_jobs: bool, accept_answers: bool) {
         let facts = Facts {
             url: "https://central.example:8787".to_owned(),
-            agent_id: AgentId::new("agent_1").unwrap(),
+            agent_id: AgentId::new(agent).unwrap(),
             tenant_id: TenantId::new("acme").unwrap(),
             user_id: UserId::new("mia").unwrap(),
             certificate_not_after: Timestamp::now(),
         };
-        let row = Enrolment { agent_id: "agent_1".into(), tenant_id: "acme".into(), first_outbox: 0 };
+        let row = Enrolment { agent_id: agent.into(), tenant_id: "acme".into(), first_outbox: 0 };
         self.host().journal.commit(vec![Write::Enrol(Box::new(row))]).await.unwrap();
-        let consent = Consent { accept_jobs, accept_answers, enrolled_at: 1 };
+        let consent = Consent { accept_jobs, accept_answers, share_earlier_sessions: false, enrolled_at: 1 };
         let enrolled = Enrolled { facts, consent, way: Way::Played(self.wire.clone()) };
         let centre = &self.host().centre;
         crate::state_dir::private_dir(&centre.dir).unwrap();
+        centre.tie.send_replace(Tie::Enrolled(Arc::new(enrolled)));
+    }
+
+    /// As with `lanyard enroll --share-earlier-sessions`.
+    fn share_earlier_sessions(&self) {
+        let centre = &self.host().centre;
+        let Tie::Enrolled(enrolled) = centre.tie() else { panic!("not enrolled") };
+        let mut enrolled = Enrolled::clone(&enrolled);
+        enrolled.consent.share_earlier_sessions = true;
         centre.tie.send_replace(Tie::Enrolled(Arc::new(enrolled)));
     }
 
@@ -409,6 +436,7 @@ impl House {
             reason: None,
             session_id: None,
             result: None,
+            late: false,
             created_by: UserId::new(by).unwrap(),
             created_at: Timestamp::now(),
             updated_at: Timestamp::now(),

@@ -4,6 +4,7 @@ use lanyard_protocol::health::HealthStatus;
 use lanyard_protocol::method::{EnrolHost, GetCentral, SetCentralConsent, UnenrolHost};
 
 use super::*;
+use crate::central::owner::Owner;
 
 struct Running {
     house: House,
@@ -46,6 +47,10 @@ async fn the_owner_says_what_the_centre_may_do_and_it_is_kept() {
     assert!(status.accept_jobs && status.accept_answers);
     let dir = running.house.host().centre.dir.clone();
     assert!(Consent::read(&dir).unwrap().accept_jobs);
+    let records = running.house.host().journal.outbox(0, 9).unwrap();
+    let [(_, record)] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!((record.event_type.as_str(), record.tenant_id.as_str()), ("central_consent_changed", "acme"));
+    assert_eq!(record.payload.0["acceptAnswers"], true);
     running.end().await;
 }
 
@@ -65,6 +70,7 @@ async fn nobody_but_the_owner_at_the_machine_decides_whom_it_belongs_to() {
         token: "t".into(),
         accept_jobs: true,
         accept_answers: true,
+        share_earlier_sessions: false,
     };
     let refused = handle(running.house.host(), &device, Request::EnrolHost(enrol)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Unauthorized);
@@ -79,6 +85,7 @@ async fn a_failed_enrolment_leaves_the_host_its_own() {
         token: "nonsense".into(),
         accept_jobs: true,
         accept_answers: false,
+        share_earlier_sessions: false,
     };
     running.ask(Request::EnrolHost(enrol)).await.unwrap_err();
     assert!(matches!(running.house.host().centre.tie(), Tie::Alone));
@@ -165,5 +172,78 @@ async fn a_host_killed_between_leaving_and_its_store_agrees_with_itself_again() 
     let host = running.house.host().clone();
     until(|| host.journal.enrolment().unwrap().is_none()).await;
     drop(host);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn an_enrolment_that_cannot_be_looked_for_is_no_host_without_one() {
+    let house = House::new(Played::default());
+    house.enrol(false, false).await;
+    let host = house.host();
+    // A link to itself cannot be followed: neither there nor not there.
+    let nowhere = house.dir.path().join("loop");
+    std::os::unix::fs::symlink(&nowhere, &nowhere).unwrap();
+    let centre = crate::central::Centre::load(crate::central::CentreParts {
+        state_dir: &nowhere,
+        journal: host.journal.clone(),
+        clock: host.clock.clone(),
+        boot: host.centre.boot.clone(),
+        bells: crate::central::Bells::default(),
+        jobs: 1,
+    });
+    assert!(matches!(centre.tie(), Tie::Broken(_)), "{:?}", centre.tie());
+    // What the store holds of the enrolment stays.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    centre.clone().run(host.clone(), stop).await;
+    assert!(host.journal.enrolment().unwrap().is_some());
+    drop(centre);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_enrolment_that_the_store_cannot_take_down_is_one_all_the_same() {
+    let house = House::new(Played::default());
+    let facts = Facts {
+        url: "https://central.example:8787".to_owned(),
+        agent_id: AgentId::new("agent_1").unwrap(),
+        tenant_id: TenantId::new("acme").unwrap(),
+        user_id: UserId::new("mia").unwrap(),
+        certificate_not_after: Timestamp::now(),
+    };
+    house.parts.store.close().unwrap();
+    let mut owner = Owner::new(house.host().centre.clone(), house.host().clone());
+    let way = Way::Played(house.wire.clone());
+    let error = owner.take_up(facts, way, Consent::default()).await.unwrap_err();
+    assert!(error.message.contains("the host is enrolled"), "{error}");
+    let tie = house.host().centre.tie();
+    assert!(tie.enrolled().is_some(), "{tie:?}");
+    owner.stop().await;
+    drop((owner, tie));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_stops_although_it_is_just_enrolling_where_nobody_speaks() {
+    let running = Running::new(House::new(Played::default()));
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let token = "lanyard-enroll.1.TOKEN.GOODGOODGOODGOOD.".to_owned();
+    let host = running.house.host().clone();
+    let asked = tokio::spawn(async move {
+        let enrol = EnrolHost {
+            url,
+            token,
+            accept_jobs: false,
+            accept_answers: false,
+            share_earlier_sessions: false,
+        };
+        handle(&host, &owner().unwrap(), Request::EnrolHost(enrol)).await.map(drop)
+    });
+    // Taken, and never answered.
+    let (held, _) = tokio::time::timeout(SOON, silent.accept()).await.unwrap().unwrap();
+    running.stop.cancel();
+    assert!(asked.await.unwrap().is_err());
+    drop(held);
     running.end().await;
 }
