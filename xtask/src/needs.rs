@@ -135,6 +135,12 @@ const NEEDS: &[Need] = &[
         from: Purpose::Test,
     },
     Need {
+        probe: Probe::File("/usr/sbin/haproxy"),
+        apt: "haproxy",
+        why: "stands before two replicas of the central services, with the configuration that is shipped",
+        from: Purpose::Test,
+    },
+    Need {
         probe: Probe::Postgres,
         apt: "postgresql",
         why: "the database that the central services are tested on besides SQLite; only programs of it are used",

@@ -10,7 +10,8 @@ use http::{HeaderMap, Method, Uri, header};
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_foundation::caller::Caller;
 use lanyard_governance_foundation::peers::TENANT_HEADER;
-use lanyard_governance_foundation::{Fault, Foundation, credentials};
+use lanyard_governance_foundation::refusals::Refused;
+use lanyard_governance_foundation::{Fault, Lookup, Refusals, credentials};
 use sha2::{Digest as _, Sha256};
 
 /// The cookie of a sign-in, set by the Identity service.
@@ -30,49 +31,59 @@ pub(crate) struct PeerCertificate(pub(crate) Arc<[u8]>);
 /// What authentication needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    pub(crate) foundation: Foundation,
+    pub(crate) lookup: Lookup,
+    pub(crate) refusals: Refusals,
     /// SHA-256 of the key that services of this installation share.
     pub(crate) service_key: [u8; 32],
     /// The installation's key.
     pub(crate) key: [u8; 32],
 }
 
-/// Puts the [`Caller`] into the request's extensions.
+/// Puts the [`Caller`] into the request's extensions, and sees to it that no answer outlives what it was asked with.
 pub(crate) async fn authenticate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match gate.caller(&parts).await {
-        Ok(caller) => {
+    // Boxed, so that what a look at the database needs is not held for as long as the request lasts.
+    match Box::pin(gate.caller(&parts)).await {
+        Ok((caller, credential)) => {
             if let Some(uri) = without_key(&parts) {
                 parts.uri = uri;
             }
-            parts.extensions.insert(caller);
-            next.run(Request::from_parts(parts, body)).await
+            parts.extensions.insert(caller.clone());
+            let answer = next.run(Request::from_parts(parts, body)).await;
+            if let Some(refused) = answer.extensions().get::<Refused>() {
+                gate.refusals.note_credential(&caller, refused);
+            }
+            match credential {
+                Some(hash) => gate.lookup.guard(hash, &caller, answer),
+                None => answer,
+            }
         }
         Err(fault) => fault.into_response(),
     }
 }
 
 impl Gate {
-    async fn caller(&self, request: &Parts) -> Result<Caller, Fault> {
+    /// Who calls, and the hash of the credential that says so.
+    async fn caller(&self, request: &Parts) -> Result<(Caller, Option<[u8; 32]>), Fault> {
         let headers = &request.headers;
         if let Some(secret) = bearer(headers) {
             let hash = credentials::hash(secret.as_bytes());
             if same(&hash, &self.service_key) {
-                return Ok(Caller::Service { tenant: tenant(headers)? });
+                return Ok((Caller::Service { tenant: tenant(headers)? }, None));
             }
             return self.known(hash).await;
         }
         if let Some(secret) = cookie(headers) {
-            let caller = self.known(credentials::cookie_hash(secret)).await?;
+            let (caller, hash) = self.known(credentials::cookie_hash(secret)).await?;
             // A cookie without its key is nobody's: on public endpoints that is enough, elsewhere it is told.
             if caller != Caller::Nobody && self.is_the_console(request, secret) {
-                return Ok(caller);
+                return Ok((caller, hash));
             }
         }
         if let Some(certificate) = request.extensions.get::<PeerCertificate>() {
             return self.known(Sha256::digest(&certificate.0).into()).await;
         }
-        Ok(Caller::Nobody)
+        Ok((Caller::Nobody, None))
     }
 
     /// A browser sends the cookie with whatever causes a request, and to every port of a machine. So the key that goes with
@@ -87,8 +98,8 @@ impl Gate {
         !other_site && given.is_some_and(|given| same(&hash(given), &hash(&key)))
     }
 
-    async fn known(&self, hash: [u8; 32]) -> Result<Caller, Fault> {
-        credentials::authenticate(&self.foundation.database, hash, self.foundation.clock.now()).await
+    async fn known(&self, hash: [u8; 32]) -> Result<(Caller, Option<[u8; 32]>), Fault> {
+        Ok((self.lookup.authenticate(hash).await?, Some(hash)))
     }
 }
 

@@ -14,7 +14,7 @@ use lanyard_governance_api::endpoint::{ENDPOINTS, Service};
 use lanyard_governance_foundation::clock::MovedClock;
 use lanyard_governance_foundation::peers::Remote;
 use lanyard_governance_foundation::{
-    Clock, Database, Foundation, Migration, Peers, Signals, credentials, trail,
+    Clock, Database, Foundation, Lookup, Migration, Peers, Refusals, Signals, credentials, trail,
 };
 use lanyard_service_enrolment::Authority;
 use tokio::net::TcpListener;
@@ -39,7 +39,7 @@ pub(crate) struct Ready {
     pub(crate) url: String,
     pub(crate) bound: SocketAddr,
     pub(crate) state_dir: PathBuf,
-    /// The link of an installation in which nobody has signed in yet.
+    /// The token of a link, where nobody has signed in yet and somebody looks.
     pub(crate) first_link: Option<String>,
 }
 
@@ -60,7 +60,14 @@ fn migrations() -> Vec<Migration> {
 }
 
 /// Runs until `stop` is cancelled.
-pub(crate) async fn run(config: Config, stop: CancellationToken, ready: impl FnOnce(&Ready)) -> Result<()> {
+///
+/// `somebody_looks`: what is said is read by a person and kept nowhere, so a link to sign in may be part of it.
+pub(crate) async fn run(
+    config: Config,
+    stop: CancellationToken,
+    somebody_looks: bool,
+    ready: impl FnOnce(&Ready),
+) -> Result<()> {
     let embedded = config.database_url.starts_with("sqlite://");
     let state = StateDir::claim(&config.state_dir, embedded)?;
     let service_key = state.key("service.key")?;
@@ -80,7 +87,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken, ready: impl FnO
     foundation.peers.set_here(built.by_service);
     let transport = transport(&config, &ca, &clock, &chores, &ended)?;
     let gate = Gate {
-        foundation: foundation.clone(),
+        lookup: Lookup::new(&foundation),
+        refusals: Refusals::new(&foundation),
         service_key: credentials::hash(&hex(&service_key)),
         key: service_key,
     };
@@ -96,12 +104,12 @@ pub(crate) async fn run(config: Config, stop: CancellationToken, ready: impl FnO
         .layer(from_fn_with_state(clock.clone(), front::frame));
     chores.spawn(sweep(foundation.clone(), ended.clone()));
     chores.spawn(trail::deliver(foundation.clone(), ended.clone()));
-    let first_link = match config.services.contains(&Service::Identity) {
+    let first_link = match somebody_looks && config.services.contains(&Service::Identity) {
         true => lanyard_service_identity::first_link(&foundation).await?,
         false => None,
     };
     ready(&Ready { url, bound, state_dir: config.state_dir.clone(), first_link });
-    serve(listener, transport, router, stop).await;
+    serve(listener, transport, config.proxies, router, stop).await;
     tracing::info!("stopping");
     ended.cancel();
     foundation.signals.stop();
@@ -255,7 +263,7 @@ impl Built {
                     lanyard_service_approval::routes(f).finish()
                 }
                 Service::Audit => {
-                    let settings = lanyard_service_audit::Settings::default();
+                    let settings = crate::settings::audit(config);
                     chores.spawn(lanyard_service_audit::chores(f.clone(), settings.clone(), stop));
                     lanyard_service_audit::routes(f, settings).finish()
                 }

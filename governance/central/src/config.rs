@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use lanyard_governance_api::endpoint::Service;
 
+use crate::proxy::Network;
+
 /// Where central listens unless told otherwise.
 const LISTEN: &str = "127.0.0.1:8787";
 
@@ -40,6 +42,16 @@ pub(crate) struct Options {
     /// Address to listen at. Plain HTTP on loopback; anywhere else TLS.
     #[arg(long, env = "LANYARD_CENTRAL_LISTEN", value_name = "IP:PORT", default_value = LISTEN)]
     pub(crate) listen: SocketAddr,
+    /// Addresses of a proxy that passes connections through, or networks like 10.1.0.0/16: they must begin each connection
+    /// with a header of the PROXY protocol, version 2, which says from where it came; nobody else may. Without it, all who
+    /// come through a proxy and have not said who they are share one pace.
+    #[arg(
+        long,
+        env = "LANYARD_CENTRAL_PROXY_PROTOCOL_FROM",
+        value_name = "ADDRESSES",
+        value_delimiter = ','
+    )]
+    pub(crate) proxy_protocol_from: Vec<String>,
     /// Services of this process, by name; all by default.
     #[arg(long, env = "LANYARD_CENTRAL_SERVICES", value_name = "NAMES", value_delimiter = ',')]
     pub(crate) services: Vec<String>,
@@ -77,12 +89,23 @@ pub(crate) struct Options {
     /// Where traces go: the base URL of an OTLP/HTTP receiver.
     #[arg(long, env = "LANYARD_CENTRAL_OTLP_ENDPOINT", value_name = "URL")]
     pub(crate) otlp_endpoint: Option<String>,
+    /// A file with headers that go with them, one a line, like `Authorization: Bearer …`.
+    #[arg(long, env = "LANYARD_CENTRAL_OTLP_HEADERS_FILE", value_name = "FILE")]
+    pub(crate) otlp_headers_file: Option<PathBuf>,
     /// Backend tools may be at private and loopback addresses.
     #[arg(long, env = "LANYARD_CENTRAL_ALLOW_PRIVATE_TOOLS")]
     pub(crate) allow_private_tools: bool,
     /// Requests a second of one caller in the long run; four times as many at once.
     #[arg(long, env = "LANYARD_CENTRAL_REQUESTS_PER_SECOND", value_name = "N", default_value_t = 200)]
     pub(crate) requests_per_second: u32,
+    /// Fewest days for which an administrator can have audit records kept.
+    #[arg(long, env = "LANYARD_CENTRAL_AUDIT_LEAST_DAYS", value_name = "N", default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub(crate) audit_least_days: u32,
+    /// Days after which audit records are kept for a shorter time once an administrator has said so.
+    #[arg(long, env = "LANYARD_CENTRAL_AUDIT_SHORTENING_DAYS", value_name = "N", default_value_t = 7,
+        value_parser = clap::value_parser!(u32).range(0..=365))]
+    pub(crate) audit_shortening_days: u32,
     /// Lifetime of a session, in seconds.
     #[arg(long, env = "LANYARD_CENTRAL_SESSION_SECONDS", value_name = "N")]
     pub(crate) session_seconds: Option<u32>,
@@ -119,6 +142,8 @@ pub(crate) struct Config {
     pub(crate) database_url: String,
     pub(crate) artifact_store: String,
     pub(crate) tls: Tls,
+    /// Proxies whose word is taken for where a connection came from.
+    pub(crate) proxies: Vec<Network>,
     pub(crate) options: Options,
 }
 
@@ -159,10 +184,15 @@ impl Options {
         if self.oidc_issuer.is_some() != self.oidc_client_id.is_some() {
             bail!("--oidc-issuer and --oidc-client-id belong together");
         }
+        if self.otlp_headers_file.is_some() && self.otlp_endpoint.is_none() {
+            bail!("--otlp-headers-file is for --otlp-endpoint, which is not set");
+        }
         let public_url = self.public_url.as_deref().map(|url| web_url("--public-url", url)).transpose()?;
         if self.oidc_issuer.is_some() && public_url.is_none() {
             bail!("--oidc-issuer needs --public-url: the provider sends people back to it");
         }
+        let proxies = self.proxy_protocol_from.iter().map(|text| text.parse());
+        let proxies = proxies.collect::<Result<Vec<Network>>>().context("--proxy-protocol-from")?;
         let embedded = |name: &str| state_dir.join(name).display().to_string();
         let database_url =
             self.database_url.clone().unwrap_or_else(|| format!("sqlite://{}", embedded("central.sqlite")));
@@ -175,6 +205,7 @@ impl Options {
             database_url,
             artifact_store,
             tls,
+            proxies,
             options: self,
             state_dir,
         })
@@ -274,6 +305,8 @@ mod tests {
         assert!(refused(&["--services", "session", "--peer", plain]).contains("use https"));
         assert!(refused(&["--public-url", "central.example.com"]).contains("--public-url"));
         assert!(refused(&["--oidc-issuer", "https://a"]).contains("belong together"));
+        let everybody = refused(&["--proxy-protocol-from", "10.0.0.1,::/0"]);
+        assert!(everybody.contains("--proxy-protocol-from: \"::/0\" is everybody"), "{everybody}");
     }
 
     #[test]

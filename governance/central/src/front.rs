@@ -123,7 +123,7 @@ pub(crate) async fn nothing_here(request: Request) -> Response {
     if request.method() == http::Method::GET && (path == "/" || path.starts_with("/console")) {
         return crate::console::serve(request).await;
     }
-    Fault::not_found("endpoint", path).into_response()
+    Fault::no_endpoint(path).into_response()
 }
 
 /// Where there is something, but not by this method.

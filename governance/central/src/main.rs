@@ -1,5 +1,7 @@
 //! `lanyard-central`: the central services in one process, or some of them, over one database.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
 mod authenticate;
 mod compose;
 mod config;
@@ -7,6 +9,7 @@ mod console;
 mod front;
 mod health;
 mod openapi;
+mod proxy;
 mod serve;
 mod settings;
 mod state_dir;
@@ -72,7 +75,9 @@ async fn run(options: Options) -> Result<()> {
         signalled.cancel();
     });
     let ready_file = std::env::var_os("LANYARD_CENTRAL_READY_FILE").map(PathBuf::from);
-    compose::run(config, stop, |ready| {
+    // What is not a terminal is a log: read by others, and kept for longer than a link is good for.
+    let somebody_looks = std::io::stdout().is_terminal();
+    compose::run(config, stop, somebody_looks, |ready| {
         println!("Central is ready: {}/console/", ready.url);
         if let Some(link) = &ready.first_link {
             println!("Sign in (once, within a day): {}/console/#/sign-in/{link}", ready.url);

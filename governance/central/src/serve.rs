@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::authenticate::PeerCertificate;
+use crate::proxy::{self, Network, ProxyError};
 
 /// Connections at once. Each host keeps one or two; the next waits until one ends.
 const MAX_CONNECTIONS: usize = 25_000;
@@ -35,7 +37,7 @@ const STOP: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(3);
 const LINGER_BYTES: u64 = 64 << 20;
 
-/// Where a request came from.
+/// Where a request came from: its own address, also behind a proxy that says it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct From(pub(crate) SocketAddr);
 
@@ -51,9 +53,11 @@ pub(crate) enum Transport {
 pub(crate) async fn serve(
     listener: TcpListener,
     transport: Transport,
+    proxies: Vec<Network>,
     router: Router,
     stop: CancellationToken,
 ) {
+    let proxies: Arc<[Network]> = proxies.into();
     let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
     loop {
         let place = tokio::select! {
@@ -75,16 +79,18 @@ pub(crate) async fn serve(
         };
         // Small answers at once.
         let _ = stream.set_nodelay(true);
-        let (router, stop) = (router.clone(), stop.clone());
+        let (router, stop, proxies) = (router.clone(), stop.clone(), proxies.clone());
         let config = match &transport {
             Transport::Plain => None,
             Transport::Tls(current) => Some(current.borrow().clone()),
         };
         connections.spawn(async move {
             let _place = place;
-            match config {
-                None => converse(stream, from, None, router, stop).await,
-                Some(config) => secure(stream, from, config, router, stop).await,
+            // What is needed to begin is not kept for as long as it lasts: each future is as large as the largest thing
+            // it ever holds, and there is one for each of ten thousand hosts that wait.
+            match Box::pin(begin(stream, from, &proxies, config)).await {
+                Ok(begun) => converse(begun, router, stop).await,
+                Err(error) => tracing::debug!(%error, %from, "a connection is not taken"),
             }
         });
     }
@@ -94,33 +100,49 @@ pub(crate) async fn serve(
     }
 }
 
-async fn secure(
-    stream: TcpStream,
-    from: SocketAddr,
-    config: Arc<ServerConfig>,
-    router: Router,
-    stop: CancellationToken,
-) {
-    let accepted = tokio::time::timeout(SLOW, TlsAcceptor::from(config).accept(stream)).await;
-    let stream = match accepted {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, %from, "a TLS handshake failed"),
-        Err(_) => return tracing::debug!(%from, "a TLS handshake took too long"),
-    };
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let certificate = certificate.map(|der| PeerCertificate(der.as_ref().into()));
-    converse(stream, from, certificate, router, stop).await;
-}
+/// Bytes in both directions, in the clear or through TLS. Boxed: it is moved about, and is not small.
+trait Duplex: AsyncRead + AsyncWrite + Send {}
+impl<S: AsyncRead + AsyncWrite + Send> Duplex for S {}
 
-async fn converse<S>(
-    stream: S,
+/// A connection that is ready for requests.
+struct Begun {
+    stream: Pin<Box<dyn Duplex>>,
+    /// Where it came from.
     from: SocketAddr,
     certificate: Option<PeerCertificate>,
-    router: Router,
-    stop: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+}
+
+/// Why a connection is not taken.
+#[derive(Debug, thiserror::Error)]
+enum BeginError {
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error("a TLS handshake failed: {0}")]
+    Handshake(std::io::Error),
+    #[error("a TLS handshake took too long")]
+    Slow,
+}
+
+/// What comes before the first request: the proxy's word, the TLS handshake.
+async fn begin(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    proxies: &[Network],
+    config: Option<Arc<ServerConfig>>,
+) -> Result<Begun, BeginError> {
+    let from = proxy::source(proxies, &mut stream, from).await?;
+    let Some(config) = config else {
+        return Ok(Begun { stream: Box::pin(stream), from, certificate: None });
+    };
+    let accepted = tokio::time::timeout(SLOW, TlsAcceptor::from(config).accept(stream)).await;
+    let stream = accepted.map_err(|_| BeginError::Slow)?.map_err(BeginError::Handshake)?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = certificate.map(|der| PeerCertificate(der.as_ref().into()));
+    Ok(Begun { stream: Box::pin(stream), from, certificate })
+}
+
+async fn converse(begun: Begun, router: Router, stop: CancellationToken) {
+    let Begun { stream, from, certificate } = begun;
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(From(from));
@@ -136,12 +158,12 @@ async fn converse<S>(
     let ended = tokio::select! {
         ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => ended,
         () = stop.cancelled() => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
             poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
     match ended {
-        Ok(()) => part(connection.into_parts().io.into_inner()).await,
+        Ok(()) => Box::pin(part(connection.into_parts().io.into_inner())).await,
         Err(error) => tracing::debug!(%error, %from, "a connection ended early"),
     }
 }

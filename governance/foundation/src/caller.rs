@@ -15,6 +15,8 @@ pub enum Caller {
     Revoked {
         /// What is told.
         reason: String,
+        /// Whose it was.
+        whose: Agent,
     },
     /// Somebody in the console.
     Person(Person),
@@ -66,7 +68,7 @@ impl Caller {
             Caller::Service { tenant: Some(tenant) } => Ok(tenant),
             Caller::Service { tenant: None } => Err(Fault::invalid("this call needs a tenant")),
             Caller::Nobody => Err(nobody()),
-            Caller::Revoked { reason } => Err(revoked(reason)),
+            Caller::Revoked { reason, .. } => Err(revoked(reason)),
         }
     }
 
@@ -84,7 +86,7 @@ impl Caller {
         match self {
             Caller::Agent(agent) => Ok(agent),
             Caller::Nobody => Err(nobody()),
-            Caller::Revoked { reason } => Err(revoked(reason)),
+            Caller::Revoked { reason, .. } => Err(revoked(reason)),
             _ => Err(Fault::forbidden("only hosts may do this")),
         }
     }
@@ -98,7 +100,7 @@ impl Caller {
         }
         match self {
             Caller::Nobody => Err(nobody()),
-            Caller::Revoked { reason } => Err(revoked(reason)),
+            Caller::Revoked { reason, .. } => Err(revoked(reason)),
             Caller::Service { .. } if access.service => Ok(()),
             Caller::Service { .. } => Err(Fault::forbidden("services do not call this")),
             Caller::Person(person) => {

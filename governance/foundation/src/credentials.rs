@@ -1,6 +1,8 @@
 //! Credentials: secrets, by their hash, and whom they stand for. One lookup authenticates everybody; revoking is a row,
 //! and counts from the next request on.
 
+use std::collections::HashMap;
+
 use lanyard_governance_api::endpoint::AgentScope;
 use lanyard_governance_api::id::{AgentId, TenantId, UserId};
 use lanyard_governance_api::people::Role;
@@ -8,7 +10,7 @@ use lanyard_protocol::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::caller::{Agent, Caller, Person};
-use crate::database::{Database, DatabaseError, Migration, Statement, Tx};
+use crate::database::{Database, DatabaseError, Migration, Row, Statement, Tx};
 use crate::fault::Fault;
 
 /// Tables of the foundation itself.
@@ -128,7 +130,17 @@ pub async fn add(
     tx.run(statement.bind(now).bind(expires_at)).await.map(|_| ())
 }
 
-/// Revokes every credential of an agent, from the next request on.
+/// Wakes what is sent to a person or a host at the moment, so that it is looked at again whether it still may be.
+async fn wake(tx: &mut Tx, tenant: &TenantId, who: &str) -> Result<(), DatabaseError> {
+    tx.wake(topic(tenant, who)).await
+}
+
+/// Topic of the credentials of a person or a host.
+pub(crate) fn topic(tenant: &TenantId, who: &str) -> String {
+    format!("credentials/{tenant}/{who}")
+}
+
+/// Revokes every credential of an agent, from the next request on; what is being sent to it ends soon.
 pub async fn revoke_agent(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -138,13 +150,15 @@ pub async fn revoke_agent(
 ) -> Result<(), DatabaseError> {
     let sql = "UPDATE credentials SET revoked_at = $3, reason = $4 \
                WHERE tenant_id = $1 AND agent_id = $2 AND revoked_at IS NULL";
-    tx.run(Statement::new(sql).bind_id(tenant).bind_id(agent).bind(now).bind(reason)).await.map(|_| ())
+    tx.run(Statement::new(sql).bind_id(tenant).bind_id(agent).bind(now).bind(reason)).await?;
+    wake(tx, tenant, agent.as_str()).await
 }
 
 /// Removes every sign-in of a person in a tenant.
 pub async fn remove_person(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), DatabaseError> {
     let sql = "DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2 AND kind = 'person'";
-    tx.run(Statement::new(sql).bind_id(tenant).bind_id(user)).await.map(|_| ())
+    tx.run(Statement::new(sql).bind_id(tenant).bind_id(user)).await?;
+    wake(tx, tenant, user.as_str()).await
 }
 
 /// Changes what a person's sign-ins may do, from the next request on.
@@ -155,13 +169,16 @@ pub async fn change_role(
     role: Role,
 ) -> Result<(), DatabaseError> {
     let sql = "UPDATE credentials SET role = $3 WHERE tenant_id = $1 AND user_id = $2 AND kind = 'person'";
-    tx.run(Statement::new(sql).bind_id(tenant).bind_id(user).bind(role.as_str())).await.map(|_| ())
+    tx.run(Statement::new(sql).bind_id(tenant).bind_id(user).bind(role.as_str())).await?;
+    wake(tx, tenant, user.as_str()).await
 }
 
 /// Removes one credential: a sign-out.
 pub async fn remove(tx: &mut Tx, hash: &[u8; 32]) -> Result<(), DatabaseError> {
-    let sql = "DELETE FROM credentials WHERE hash = $1";
-    tx.run(Statement::new(sql).bind(hash.as_slice())).await.map(|_| ())
+    let sql = "DELETE FROM credentials WHERE hash = $1 RETURNING tenant_id, user_id";
+    let Some(row) = tx.one(Statement::new(sql).bind(hash.as_slice())).await? else { return Ok(()) };
+    let (tenant, user) = (row.id::<TenantId>("tenant_id")?, row.text("user_id")?);
+    wake(tx, &tenant, &user).await
 }
 
 /// Removes what ran out a month ago (until then a known credential is told from an unknown one).
@@ -176,17 +193,43 @@ pub async fn sweep(database: &Database, now: Timestamp) -> Result<u64, Fault> {
 
 /// Whom a secret stands for now. An unknown or expired one is nobody.
 pub async fn authenticate(database: &Database, hash: [u8; 32], now: Timestamp) -> Result<Caller, Fault> {
+    let found = authenticate_all(database, &[hash], now).await?.pop();
+    found.unwrap_or(Ok(Caller::Nobody))
+}
+
+/// The same for many at once, in their order. A row that cannot be read fails for its own caller only.
+pub(crate) async fn authenticate_all(
+    database: &Database,
+    hashes: &[[u8; 32]],
+    now: Timestamp,
+) -> Result<Vec<Result<Caller, Fault>>, Fault> {
+    // Padded to a power of two, so that few statements are prepared and found again.
+    let padded = hashes.len().max(1).next_power_of_two();
+    let places: Vec<String> = (1..=padded).map(|number| format!("${number}")).collect();
+    let select = Statement::new(format!(
+        "SELECT hash, kind, tenant_id, user_id, agent_id, name, role, operator, expires_at, revoked_at, reason \
+         FROM credentials WHERE hash IN ({})",
+        places.join(", ")
+    ));
+    let filler = std::iter::repeat_n(hashes.last().copied().unwrap_or_default(), padded - hashes.len());
+    let select =
+        hashes.iter().copied().chain(filler).fold(select, |select, hash| select.bind(hash.as_slice()));
     let mut tx = database.across_read().await?;
-    let sql = "SELECT kind, tenant_id, user_id, agent_id, name, role, operator, expires_at, revoked_at, reason \
-               FROM credentials WHERE hash = $1";
-    let Some(row) = tx.one(Statement::new(sql).bind(hash.as_slice())).await? else {
-        return Ok(Caller::Nobody);
-    };
-    if row.opt_time("revoked_at")?.is_some() {
-        let reason = row.opt_text("reason")?.unwrap_or_default();
-        return Ok(Caller::Revoked { reason: format!("this enrolment was revoked: {reason}") });
+    let mut known = HashMap::with_capacity(hashes.len());
+    for row in tx.all(select).await? {
+        known.insert(row.bytes("hash")?, row);
     }
-    if row.time("expires_at")? <= now {
+    let whose = |hash: &[u8; 32]| match known.get(hash.as_slice()) {
+        Some(row) => whose(row, *hash, now),
+        None => Ok(Caller::Nobody),
+    };
+    Ok(hashes.iter().map(whose).collect())
+}
+
+/// For whom a row stands.
+fn whose(row: &Row, hash: [u8; 32], now: Timestamp) -> Result<Caller, Fault> {
+    let revoked = row.opt_time("revoked_at")?.is_some();
+    if !revoked && row.time("expires_at")? <= now {
         return Ok(Caller::Nobody);
     }
     let (tenant, user) = (row.id("tenant_id")?, row.id("user_id")?);
@@ -205,5 +248,10 @@ pub async fn authenticate(database: &Database, hash: [u8; 32], now: Timestamp) -
         "agent" => AgentScope::Agent,
         other => return Err(Fault::internal("a credential is of an unknown kind", &other)),
     };
-    Ok(Caller::Agent(Agent { tenant, agent: row.id("agent_id")?, user, scope }))
+    let agent = Agent { tenant, agent: row.id("agent_id")?, user, scope };
+    if revoked {
+        let reason = row.opt_text("reason")?.unwrap_or_default();
+        return Ok(Caller::Revoked { reason: format!("this enrolment was revoked: {reason}"), whose: agent });
+    }
+    Ok(Caller::Agent(agent))
 }

@@ -17,6 +17,9 @@ pub struct Fault {
     retry_after: Option<u32>,
 }
 
+/// Member of the details that marks a 404 for a whole endpoint.
+const NO_ENDPOINT: &str = "noEndpoint";
+
 impl Fault {
     /// An error with the code's own status.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
@@ -76,6 +79,26 @@ impl Fault {
     pub fn with(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
         self.wire = self.wire.with(key, value);
         self
+    }
+
+    /// Of another service's answer: whether the same call would be refused again, because of what it holds. A wrong key, an
+    /// address that leads elsewhere (404, 405) and too many calls are not.
+    pub fn is_about_content(&self) -> bool {
+        let status = self.status();
+        status.is_client_error() && !matches!(status.as_u16(), 401 | 403..=405 | 407 | 408 | 421 | 425 | 429)
+    }
+
+    /// 404 for a whole endpoint: this process, or this version, does not serve it.
+    pub fn no_endpoint(path: &str) -> Self {
+        Self::not_found("endpoint", path).with(NO_ENDPOINT, true)
+    }
+
+    /// Of another service's answer: it does not know the thing. An address that leads elsewhere answers with 404 too, and
+    /// says nothing about the thing.
+    pub fn is_absent(&self) -> bool {
+        use ErrorCode::{ApprovalNotFound, ResourceNotFound, SessionNotFound};
+        let elsewhere = self.wire.details.0.get(NO_ENDPOINT).is_some();
+        matches!(self.wire.code, ResourceNotFound | SessionNotFound | ApprovalNotFound) && !elsewhere
     }
 
     /// The status it is answered with.

@@ -9,10 +9,13 @@ pub mod clock;
 pub mod credentials;
 pub mod database;
 pub mod fault;
+pub mod gather;
+pub mod lookup;
 pub mod pace;
 pub mod page;
 pub mod peers;
 pub mod permits;
+pub mod refusals;
 pub mod signals;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -25,7 +28,9 @@ pub use caller::Caller;
 pub use clock::{Clock, fresh_id};
 pub use database::{Database, Migration, Row, Statement, Tx};
 pub use fault::Fault;
+pub use lookup::Lookup;
 pub use peers::Peers;
+pub use refusals::Refusals;
 pub use signals::Signals;
 pub use web::{Ask, RawAsk, Routes};
 

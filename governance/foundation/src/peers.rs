@@ -238,6 +238,16 @@ impl Remote {
         };
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
+        if status == 401 {
+            // About us, and not about whoever asked us.
+            let (base, service) = (&self.base, endpoint.service.as_str());
+            tracing::error!(
+                base,
+                service,
+                "another process does not take this one's service.key: are they the same?"
+            );
+            return Err(Fault::unavailable(format!("the {service} service cannot be asked")));
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if bytes.len() + chunk.len() > MAX_ANSWER {

@@ -171,7 +171,7 @@ impl Server {
             kept_by_a_thread(command)
         };
         let mut child = start();
-        let ready = Instant::now() + Duration::from_secs(30);
+        let ready = Instant::now() + Duration::from_secs(120);
         loop {
             let asked =
                 program("pg_isready").args(["-q", "-U", "postgres", "-h"]).arg(data).status().unwrap();

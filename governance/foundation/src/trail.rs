@@ -101,11 +101,11 @@ impl Record {
     pub fn by(mut self, caller: &Caller) -> Self {
         match caller {
             Caller::Person(person) => self.user = Some(person.user.to_string()),
-            Caller::Agent(agent) => {
+            Caller::Agent(agent) | Caller::Revoked { whose: agent, .. } => {
                 self.user = Some(agent.user.to_string());
                 self.agent = Some(agent.agent.clone());
             }
-            Caller::Nobody | Caller::Revoked { .. } | Caller::Service { .. } => {}
+            Caller::Nobody | Caller::Service { .. } => {}
         }
         self
     }

@@ -77,9 +77,18 @@ async fn taken_keys_nul_characters_and_dropped_transactions() {
 async fn many_rows_at_once_and_a_wake_up_only_after_the_commit() {
     on_both(TABLES, |ground| async move {
         let mut waiter = ground.foundation.signals.listen("notes/a");
-        // The listener of PostgreSQL begins to hear within a moment.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        waiter.wait(Duration::from_millis(1)).await;
+        // The listener of PostgreSQL wakes everybody when it begins to hear. After that, until it is quiet.
+        let mut tx = ground.foundation.database.write(&of("a")).await.unwrap();
+        tx.wake("notes/a").await.unwrap();
+        tx.commit().await.unwrap();
+        waiter.wait(Duration::from_secs(60)).await;
+        loop {
+            let quiet = std::time::Instant::now();
+            waiter.wait(Duration::from_millis(500)).await;
+            if quiet.elapsed() >= Duration::from_millis(490) {
+                break;
+            }
+        }
         let rows = (0..25_000).map(|n| vec![Value::from(n.to_string()), Value::from(i64::from(n))]).collect();
         let mut tx = ground.foundation.database.write(&of("a")).await.unwrap();
         let tail = "ON CONFLICT DO NOTHING";
@@ -148,4 +157,27 @@ async fn a_credential_counts_until_it_ends_or_is_revoked() {
         assert_eq!(caller.tenant().unwrap_err().wire.code, ErrorCode::AgentRevoked);
     })
     .await;
+}
+
+#[tokio::test]
+async fn one_tenants_many_writers_wait_for_their_turns_and_nobody_elses() {
+    let ground = Ground::sqlite(TABLES).await;
+    let held = ground.foundation.database.write(&of("z")).await.unwrap();
+    let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+    for tenant in ["a", "a", "a", "a", "b", "a", "b", "c"] {
+        let (database, told) = (ground.foundation.database.clone(), told.clone());
+        tokio::spawn(async move {
+            let tx = database.write(&of(tenant)).await.unwrap();
+            told.send(tenant).unwrap();
+            tx.commit().await.unwrap();
+        });
+        // It stands in the queue before the next one comes.
+        tokio::task::yield_now().await;
+    }
+    drop((told, held));
+    let mut seen = String::new();
+    while let Some(tenant) = order.recv().await {
+        seen.push_str(tenant);
+    }
+    assert_eq!(seen, "abcabaaa");
 }

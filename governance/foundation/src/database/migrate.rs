@@ -113,12 +113,12 @@ async fn execute(work: &mut Work, sql: String) -> Result<(), DatabaseError> {
 /// The statements of a step, as the database takes them.
 fn statements(sql: &str, postgres: bool) -> Vec<String> {
     let sql = sql.replace("{{bytes}}", if postgres { "BYTEA" } else { "BLOB" });
-    let mut found = Vec::new();
+    let (mut found, mut walls) = (Vec::new(), Vec::new());
     for part in sql.split(";\n") {
         let mut statement = String::new();
         for line in part.lines() {
             match line.trim().strip_prefix("{{isolate ").and_then(|rest| rest.strip_suffix("}}")) {
-                Some(table) if postgres => found.extend(isolate(table)),
+                Some(table) if postgres => walls.extend(isolate(table)),
                 Some(_) => {}
                 None => {
                     statement.push_str(line);
@@ -132,9 +132,7 @@ fn statements(sql: &str, postgres: bool) -> Vec<String> {
         }
     }
     // Walls are put up once the tables stand.
-    found.sort_by_key(|statement| {
-        statement.starts_with("ALTER TABLE") || statement.starts_with("CREATE POLICY")
-    });
+    found.extend(walls);
     found
 }
 
@@ -168,5 +166,17 @@ CREATE INDEX a_x ON a (tenant_id, x);
         assert_eq!(postgres.len(), 5);
         assert!(postgres[0].contains("BYTEA"));
         assert!(postgres[4].starts_with("CREATE POLICY"), "{postgres:?}");
+    }
+
+    #[test]
+    fn a_steps_own_statements_keep_their_order() {
+        let step = "ALTER TABLE a ADD COLUMN y BIGINT;\nCREATE INDEX a_y ON a (tenant_id, y);\n";
+        for postgres in [false, true] {
+            let statements = statements(step, postgres);
+            assert!(
+                statements[0].starts_with("ALTER") && statements[1].starts_with("CREATE"),
+                "{statements:?}"
+            );
+        }
     }
 }

@@ -12,6 +12,7 @@ mod migrate;
 mod open;
 mod row;
 mod statement;
+mod turns;
 mod work;
 
 pub use migrate::{MigrateError, Migration};
@@ -35,6 +36,9 @@ pub enum DatabaseError {
     /// The database is not there, or too busy; the same may succeed later.
     #[error("the database cannot be used at the moment: {0}")]
     Away(sqlx::Error),
+    /// It has no room left, on disk or in memory.
+    #[error("the database has no room left: {0}")]
+    Full(sqlx::Error),
     /// A defect: wrong SQL, a missing column.
     #[error("{0}")]
     Defect(String),
@@ -49,6 +53,8 @@ impl From<sqlx::Error> for DatabaseError {
                 Some(
                     "40001" | "40P01" | "57P01" | "57P02" | "57P03" | "53300" | "5" | "6" | "261" | "517",
                 ) => Self::Away(error),
+                // Disk full, out of memory; SQLITE_FULL.
+                Some("53100" | "53200" | "13") => Self::Full(error),
                 _ => Self::Defect(error.to_string()),
             },
             sqlx::Error::Io(_)
@@ -71,6 +77,13 @@ impl From<DatabaseError> for Fault {
                 tracing::warn!(%cause, "the database cannot be used");
                 Fault::unavailable("the database cannot be used at the moment; try again")
             }
+            DatabaseError::Full(cause) => {
+                tracing::error!(%cause, "the database has no room left");
+                Fault::new(
+                    ErrorCode::StorageFull,
+                    "the central services have no room left; tell their operator",
+                )
+            }
             DatabaseError::Defect(cause) => Fault::internal("the database refused a statement", &cause),
         }
     }
@@ -82,6 +95,7 @@ impl From<&DatabaseError> for ErrorCode {
             DatabaseError::Taken => ErrorCode::Conflict,
             DatabaseError::Value(_) => ErrorCode::InvalidRequest,
             DatabaseError::Away(_) => ErrorCode::CentralUnavailable,
+            DatabaseError::Full(_) => ErrorCode::StorageFull,
             DatabaseError::Defect(_) => ErrorCode::InternalError,
         }
     }

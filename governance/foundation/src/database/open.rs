@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 
+use super::turns::Turns;
 use super::work::Work;
 use super::{DatabaseError, MigrateError, Migration, Tx};
 use crate::caller::Caller;
@@ -55,7 +56,7 @@ pub struct Database {
 
 #[derive(Clone)]
 pub(super) enum Kind {
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite { writer: SqlitePool, turns: Turns, readers: SqlitePool },
     Postgres(PgPool),
 }
 
@@ -121,7 +122,7 @@ impl Database {
             .acquire_timeout(ACQUIRE)
             .connect_with(options.read_only(true))
             .await?;
-        Ok(Kind::Sqlite { writer, readers })
+        Ok(Kind::Sqlite { writer, turns: Turns::default(), readers })
     }
 
     /// A transaction that reads a tenant's data, the caller's.
@@ -155,8 +156,13 @@ impl Database {
     }
 
     pub(super) async fn begin(&self, tenant: Option<&TenantId>, write: bool) -> Result<Tx, DatabaseError> {
+        let mut turn = None;
         let work = match &self.kind {
-            Kind::Sqlite { writer, .. } if write => Work::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Kind::Sqlite { writer, turns, .. } if write => {
+                let taken = tokio::time::timeout(ACQUIRE, turns.take(tenant.cloned())).await;
+                turn = Some(taken.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)?);
+                Work::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
             Kind::Sqlite { readers, .. } => Work::Sqlite(readers.begin().await?),
             Kind::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
@@ -167,7 +173,8 @@ impl Database {
                 Work::Postgres(tx)
             }
         };
-        Ok(Tx { work, tenant: tenant.cloned(), signals: self.signals.clone(), wake: Vec::new() })
+        let (signals, wake) = (self.signals.clone(), Vec::new());
+        Ok(Tx { work, _turn: turn, tenant: tenant.cloned(), signals, wake })
     }
 
     /// Whether it answers.
@@ -187,7 +194,7 @@ impl Database {
     /// Closes every connection.
     pub async fn close(&self) {
         match &self.kind {
-            Kind::Sqlite { writer, readers } => {
+            Kind::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }

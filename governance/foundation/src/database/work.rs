@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Postgres, Sqlite, Transaction};
 
 use super::row::Inner;
 use super::statement::{NUL, Value};
+use super::turns::Turn;
 use super::{DatabaseError, Row, Statement};
 use crate::signals::Signals;
 
@@ -20,6 +21,8 @@ const ARRAY_ROWS: usize = 10_000;
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
 pub struct Tx {
     pub(super) work: Work,
+    /// Held while it writes to SQLite. After `work`, so that it ends first.
+    pub(super) _turn: Option<Turn>,
     /// Whose data; `None` reaches across.
     pub(super) tenant: Option<TenantId>,
     pub(super) signals: Signals,

@@ -33,7 +33,12 @@ pub async fn deliver(foundation: Foundation, stop: CancellationToken) {
     let mut waiter = foundation.signals.listen(TOPIC);
     let mut pause = LOOK;
     loop {
-        match deliver_all(&foundation).await {
+        // Nothing is lost by leaving in the middle: what was delivered and not removed is recognised when it comes again.
+        let delivered = tokio::select! {
+            () = stop.cancelled() => return,
+            delivered = deliver_all(&foundation) => delivered,
+        };
+        match delivered {
             Ok(()) => pause = LOOK,
             Err(fault) => {
                 tracing::warn!(%fault, "audit records of the services wait");
@@ -123,7 +128,7 @@ async fn one_batch(foundation: &Foundation, tenant: &TenantId, progress: &mut bo
         part = body.events;
         match sent {
             Ok(_) => remove(foundation, tenant, &part).await?,
-            Err(fault) if !refused(&fault) => return Err(fault),
+            Err(fault) if !fault.is_about_content() => return Err(fault),
             Err(fault) => {
                 let half = part.split_off(part.len().div_ceil(2));
                 if half.is_empty() {
@@ -139,13 +144,6 @@ async fn one_batch(foundation: &Foundation, tenant: &TenantId, progress: &mut bo
         *progress = true;
     }
     Ok(())
-}
-
-/// Whether the same records would be refused again: it is about what they hold. A wrong key, an address that leads
-/// elsewhere (404, 405) and too many calls are not.
-fn refused(fault: &Fault) -> bool {
-    let status = fault.status();
-    status.is_client_error() && !matches!(status.as_u16(), 401 | 403..=405 | 407 | 408 | 421 | 425 | 429)
 }
 
 /// The oldest records of a tenant, as many as one batch takes.

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::caller::Caller;
 use crate::fault::Fault;
+use crate::refusals::Refused;
 
 /// The request's id, for answers and the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,8 +115,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             async move {
                 let endpoint = C::ENDPOINT;
                 let query = read::query(&parts)?;
-                let body = read::json(&endpoint, &parts, body).await?;
-                let ask = Ask { caller, path, query, body, headers: parts.headers };
+                let body = Box::pin(read::json(&endpoint, &parts, body)).await?;
+                let ask = Ask { caller, path, query, body, headers: headers(parts) };
                 let (headers, answer) = handler(state, ask).await?;
                 let mut response = answered(&endpoint, &answer);
                 response.headers_mut().extend(headers);
@@ -138,7 +139,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             let (state, handler) = (state.clone(), handler.clone());
             async move {
                 let query = read::query(&parts)?;
-                handler(state, RawAsk { caller, path, query, body, headers: parts.headers }).await
+                handler(state, RawAsk { caller, path, query, body, headers: headers(parts) }).await
             }
         })
     }
@@ -160,11 +161,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 // Nobody said who calls: nobody.
                 let caller = parts.extensions.get::<Caller>().cloned().unwrap_or(Caller::Nobody);
                 let own = params.0.get("agent_id").map(String::as_str);
-                let served = match caller.admit(&endpoint, own) {
-                    Ok(()) => serve(parts, params, caller, body).await,
-                    Err(fault) => Err(fault),
-                };
-                served.unwrap_or_else(IntoResponse::into_response)
+                if let Err(fault) = caller.admit(&endpoint, own) {
+                    return turned_away(&endpoint, &caller, fault);
+                }
+                serve(parts, params, caller, body).await.unwrap_or_else(IntoResponse::into_response)
             }
         };
         let filter = match endpoint.method {
@@ -183,6 +183,21 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub fn finish(self) -> (Router, Vec<&'static str>) {
         (self.router, self.served)
     }
+}
+
+/// The answer to a caller who was not admitted, marked for whoever records that of known callers.
+fn turned_away(endpoint: &Endpoint, caller: &Caller, fault: Fault) -> Response {
+    let reason = fault.wire.message.clone();
+    let mut response = fault.into_response();
+    if *caller != Caller::Nobody {
+        response.extensions_mut().insert(Refused { endpoint: endpoint.id, reason });
+    }
+    response
+}
+
+/// The headers alone. All of a head lies in the buffer that it was read into, so whoever waits for long lets go of it.
+fn headers(parts: Parts) -> HeaderMap {
+    parts.headers
 }
 
 fn answered<T: Serialize>(endpoint: &Endpoint, answer: &T) -> Response {

@@ -23,6 +23,7 @@ const BATCHES: &[&str] = &[
     "PutTool",
     "ReportJob",
     "InvokeTool",
+    "SettleTool",
 ];
 
 /// Longest body of whoever has not said who calls: a token and a certificate request.
