@@ -99,7 +99,7 @@ pub struct AgentInfo {
     pub certificate_not_after: Timestamp,
     /// When and why it was revoked.
     pub revoked: Option<AgentRevocation>,
-    /// A second machine tried to use its identity.
+    /// A second machine tried to use its identity. Stays until an administrator clears it, or revokes the host.
     pub clone_suspected: bool,
 }
 
@@ -122,6 +122,15 @@ pub struct AgentRevocation {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RevokeAgent {
     /// Why; told to the host's owner.
+    pub reason: String,
+}
+
+/// Body of `POST /agents/{id}/clone-mark/clear`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClearCloneMark {
+    /// What was found, for the record: 1–2,000 bytes.
     pub reason: String,
 }
 

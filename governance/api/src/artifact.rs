@@ -55,7 +55,7 @@ pub enum ArtifactType {
     SessionHistory,
     /// What a tool wrote.
     ToolOutput,
-    /// A difference of files.
+    /// What a task changed in files: JSON of `PatchPreview`, as the files stood when the host sent it.
     FileDiff,
 }
 
@@ -78,6 +78,22 @@ pub struct ArtifactQuery {
     pub seq: Option<u64>,
     /// Expected hex SHA-256 of the content; another is refused.
     pub sha256: Option<String>,
+}
+
+/// Query of `GET /workspaces/{id}/artifacts`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactsQuery {
+    /// Only of this session.
+    pub session_id: Option<SessionId>,
+    /// Only of this kind.
+    pub artifact_type: Option<ArtifactType>,
+    /// Rows wanted, 1–[`crate::limits::MAX_PAGE`].
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 500)))]
+    pub limit: Option<u32>,
+    /// [`crate::page::Page::next_token`] of the page before.
+    pub next_token: Option<String>,
 }
 
 /// An artifact. Its URI names no store.

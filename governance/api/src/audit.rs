@@ -163,14 +163,40 @@ pub struct ChainHead {
     pub hash: String,
 }
 
-/// Body and answer of `/audit/retention`.
+/// Body of `PUT /audit/retention`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retention {
-    /// Days records are kept, 1–3,650.
+    /// Days records are kept, at most 3,650 and at least as many as the installation says
+    /// ([`RetentionState::least_days`]).
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3_650)))]
     pub days: u32,
+}
+
+/// Answer of `/audit/retention`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionState {
+    /// Days records are kept now.
+    pub days: u32,
+    /// Fewer days that were asked for and do not count yet: a shorter time waits, so that somebody sees it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingRetention>,
+    /// The fewest days that can be set.
+    pub least_days: u32,
+}
+
+/// A shorter time that does not count yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PendingRetention {
+    /// Days records will be kept.
+    pub days: u32,
+    /// From when on. Until then it can be taken back by setting more.
+    pub from: Timestamp,
 }
 
 /// Body of the internal `POST /audit/services`: what central's own services record. The Audit Service chains it.

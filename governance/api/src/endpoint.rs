@@ -244,6 +244,8 @@ endpoints! {
     CancelSession: Post "/sessions/{session_id}/cancel", Session, APPROVER.and_agent(), Nothing, Json(s::CancelRequest) => 200 Json(s::SessionInfo);
     /// Name a session.
     RenameSession: Patch "/sessions/{session_id}/name", Session, ADMIN.and_agent(), Nothing, Json(s::RenameRequest) => 200 Json(s::SessionInfo);
+    /// Remove what was said in sessions whose work was deleted.
+    ForgetSessions: Post "/sessions/forget", Session, SERVICE, Nothing, Json(s::ForgetRequest) => 200 Json(s::Forgotten);
     /// Say where a session stands on its host.
     ReportState: Post "/sessions/{session_id}/state", Session, AGENT, Nothing, Json(s::StateReport) => 200 Json(s::SessionInfo);
     /// Report a task that began.
@@ -295,12 +297,12 @@ endpoints! {
     ListWorkspaces: Get "/workspaces", Workspace, VIEWER, PageQuery, Empty(Nothing) => 200 Json(Page<w::WorkspaceRecord>);
     /// One workspace.
     GetWorkspace: Get "/workspaces/{workspace_id}", Workspace, VIEWER.and_agent(), Nothing, Empty(Nothing) => 200 Json(w::WorkspaceRecord);
-    /// Remove a workspace with all its artifacts and histories.
+    /// Remove a workspace with all its artifacts and histories, and what was said in its sessions.
     DeleteWorkspace: Delete "/workspaces/{workspace_id}", Workspace, ADMIN, Nothing, Empty(Nothing) => 204 Empty(Nothing);
     /// Store an artifact; at most 50 MiB.
     PutArtifact: Post "/workspaces/{workspace_id}/artifacts", Workspace, AGENT.and_service(), w::ArtifactQuery, Bytes(Nothing) => 201 Json(w::ArtifactRecord);
     /// Artifacts of a workspace, newest first.
-    ListArtifacts: Get "/workspaces/{workspace_id}/artifacts", Workspace, VIEWER.and_agent(), PageQuery, Empty(Nothing) => 200 Json(Page<w::ArtifactRecord>);
+    ListArtifacts: Get "/workspaces/{workspace_id}/artifacts", Workspace, VIEWER.and_agent(), w::ArtifactsQuery, Empty(Nothing) => 200 Json(Page<w::ArtifactRecord>);
     /// An artifact's content.
     GetArtifactContent: Get "/workspaces/{workspace_id}/artifacts/{artifact_id}", Workspace, VIEWER.and_agent(), Nothing, Empty(Nothing) => 200 Bytes(Nothing);
     /// Remove an artifact.
@@ -309,7 +311,7 @@ endpoints! {
     ListWorkspaceSessions: Get "/workspaces/{workspace_id}/sessions", Workspace, VIEWER.and_agent(), PageQuery, Empty(Nothing) => 200 Json(Page<w::WorkspaceSession>);
     /// The thread of a session.
     GetSessionHistory: Get "/workspaces/{workspace_id}/sessions/{session_id}/history", Workspace, VIEWER.and_agent(), Nothing, Empty(Nothing) => 200 Json(w::SessionHistory);
-    /// Remove the thread of a session.
+    /// Remove a session's thread, its other artifacts, and what was said in it from its timeline.
     DeleteSessionHistory: Delete "/workspaces/{workspace_id}/sessions/{session_id}/history", Workspace, ADMIN.and_agent(), Nothing, Empty(Nothing) => 204 Empty(Nothing);
     /// Remove what was not used for 90 days, of every tenant.
     PurgeWorkspaces: Post "/workspaces/purge", Workspace, SERVICE, Nothing, Empty(Nothing) => 200 Json(w::Purged);
@@ -327,9 +329,9 @@ endpoints! {
     /// Export records, oldest first.
     ExportAudit: Get "/audit/export", Audit, ADMIN, au::AuditQuery, Empty(Nothing) => 200 JsonLines(Nothing);
     /// How long records are kept.
-    GetRetention: Get "/audit/retention", Audit, VIEWER, Nothing, Empty(Nothing) => 200 Json(au::Retention);
+    GetRetention: Get "/audit/retention", Audit, VIEWER, Nothing, Empty(Nothing) => 200 Json(au::RetentionState);
     /// Change how long records are kept.
-    SetRetention: Put "/audit/retention", Audit, ADMIN, Nothing, Json(au::Retention) => 200 Json(au::Retention);
+    SetRetention: Put "/audit/retention", Audit, ADMIN, Nothing, Json(au::Retention) => 200 Json(au::RetentionState);
 
     /// Store telemetry events.
     PostTelemetry: Post "/telemetry/events", Telemetry, AGENT.and_service(), Nothing, Json(t::TelemetryBatch) => 202 Json(t::TelemetryAccepted);
@@ -346,6 +348,8 @@ endpoints! {
     DeleteTool: Delete "/tools/{tool_name}", Tools, ADMIN, Nothing, Empty(Nothing) => 204 Empty(Nothing);
     /// Call a tool.
     InvokeTool: Post "/tools/{tool_name}/invoke", Tools, AGENT, Nothing, Json(b::InvokeRequest) => 200 Json(lanyard_protocol::tool::ToolResult);
+    /// What became of a call, without making it: one that has not begun never will.
+    SettleTool: Post "/tools/{tool_name}/settle", Tools, AGENT, Nothing, Json(b::SettleRequest) => 200 Json(lanyard_protocol::tool::ToolResult);
 
     /// Make an enrolment token; its secret is shown once.
     CreateEnrolmentToken: Post "/enrolment/tokens", Enrolment, ADMIN, Nothing, Json(e::NewEnrolmentToken) => 201 Json(e::IssuedEnrolmentToken);
@@ -371,6 +375,8 @@ endpoints! {
     GetAgent: Get "/agents/{agent_id}", Enrolment, VIEWER.and_agent().and_service(), Nothing, Empty(Nothing) => 200 Json(a::AgentInfo);
     /// Revoke a host's enrolment; a host may revoke its own.
     RevokeAgent: Post "/agents/{agent_id}/revoke", Enrolment, ADMIN.and_agent(), Nothing, Json(a::RevokeAgent) => 200 Json(a::AgentInfo);
+    /// Clear the mark of a suspected second machine, once the case was looked into.
+    ClearCloneMark: Post "/agents/{agent_id}/clone-mark/clear", Enrolment, ADMIN, Nothing, Json(a::ClearCloneMark) => 200 Json(a::AgentInfo);
     /// Wait for commands.
     PollCommands: Get "/agents/{agent_id}/commands", Enrolment, AGENT, c::CommandQuery, Empty(Nothing) => 200 Json(c::Commands);
     /// Follow commands: server-sent events named `command`, with their numbers as ids.
@@ -422,6 +428,10 @@ endpoints! {
     ListPeople: Get "/people", Identity, VIEWER, PageQuery, Empty(Nothing) => 200 Json(Page<i::Person>);
     /// Add a person.
     InvitePerson: Post "/people", Identity, ADMIN, Nothing, Json(i::InvitePerson) => 201 Json(i::Invited);
+    /// What accounts are in the tenant, and from whose hands they came.
+    GetStandings: Post "/people/standings", Identity, SERVICE, Nothing, Json(i::StandingQuery) => 200 Json(i::Standings);
+    /// Make a new sign-in link for a person who was invited by one; one that waits is void.
+    CreateSignInLink: Post "/people/{user_id}/link", Identity, ADMIN, Nothing, Empty(Nothing) => 201 Json(i::Invited);
     /// Change a person's role.
     ChangePerson: Patch "/people/{user_id}", Identity, ADMIN, Nothing, Json(i::ChangePerson) => 200 Json(i::Person);
     /// Remove a person from the tenant and end their sign-ins.

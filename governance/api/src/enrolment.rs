@@ -49,6 +49,9 @@ pub struct EnrolmentToken {
     pub expires_at: Timestamp,
     /// Not accepted since.
     pub revoked_at: Option<Timestamp>,
+    /// Not accepted although nobody revoked it, and why: who made it is no administrator of the tenant any more.
+    #[serde(default)]
+    pub void: Option<String>,
 }
 
 /// Answer of `POST /enrolment/tokens`.

@@ -50,12 +50,13 @@ pub enum JobState {
     Expired,
     /// Taken back before it ran, or stopped.
     Cancelled,
-    /// It ran, and nobody knows how it ended.
+    /// It ran, and nobody knows how it ended. Where only the centre does not know, because the host was away, the host
+    /// that held the lease may still say it: see [`Job::late`].
     Indeterminate,
 }
 
 impl JobState {
-    /// Nothing more will happen.
+    /// Nothing more will happen, but that a host comes back and says how an [`JobState::Indeterminate`] one ended.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Leased | Self::Running)
     }
@@ -86,6 +87,9 @@ pub struct Job {
     pub session_id: Option<SessionId>,
     /// The outcome.
     pub result: Option<ToolResult>,
+    /// The outcome was told after the centre had given the job up as indeterminate.
+    #[serde(default)]
+    pub late: bool,
     /// Who dispatched it; never approves it.
     pub created_by: UserId,
     /// When.

@@ -60,5 +60,8 @@ pub const MAX_POLICY_VERSIONS: u32 = 1_000;
 /// Commands that may wait for one host; a further one is refused.
 pub const MAX_COMMANDS: u32 = 1_000;
 
+/// People told of who may be behind one account; one with more is everybody's.
+pub const MAX_HANDS: usize = 200;
+
 /// Longest name, comment or reason, in bytes.
 pub const MAX_TEXT_BYTES: usize = 2_000;

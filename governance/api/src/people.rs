@@ -102,6 +102,47 @@ pub struct Person {
     pub last_seen_at: Option<Timestamp>,
     /// Has signed in at least once.
     pub joined: bool,
+    /// Who invited the person into this tenant.
+    #[serde(default)]
+    pub invited_by: Option<UserId>,
+    /// Was invited by a one-time link, and gets another one the same way when a sign-in has ended.
+    #[serde(default)]
+    pub by_link: bool,
+}
+
+/// Body of the internal `POST /people/standings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StandingQuery {
+    /// Accounts, at most [`crate::limits::MAX_PAGE`].
+    pub user_ids: Vec<UserId>,
+}
+
+/// Answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Standings {
+    /// One for each account asked about, in the same order.
+    pub standings: Vec<Standing>,
+}
+
+/// What an account is in a tenant, for other services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// The account.
+    pub user_id: UserId,
+    /// As what it is in the tenant; absent when it is not, or not any more.
+    pub role: Option<Role>,
+    /// Who may be behind it: who could have signed in as it, because they were handed a link of it, and who could have
+    /// signed in as those, and so on, without the operator. Nobody for an account that a provider vouches for. At most
+    /// [`crate::limits::MAX_HANDS`].
+    pub handed_by: Vec<UserId>,
+    /// There are more than are told.
+    pub more: bool,
 }
 
 /// Body of `POST /people`.
@@ -117,7 +158,7 @@ pub struct InvitePerson {
     pub role: Role,
 }
 
-/// Answer to it.
+/// Answer to it, and to `POST /people/{id}/link`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]

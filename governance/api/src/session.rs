@@ -44,7 +44,7 @@ pub struct SessionRequest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResumeRequest {
-    /// Last event number the host holds.
+    /// Last event number the host holds. Fewer than it has told: its records were set back, and it is refused with 409.
     pub checkpoint_cursor: Option<u64>,
     /// As in [`SessionRequest`].
     pub client_info: ClientInfo,
@@ -187,7 +187,7 @@ pub struct SessionQuery {
     pub agent_id: Option<AgentId>,
     /// Of one workspace.
     pub workspace_id: Option<WorkspaceId>,
-    /// Only those that have not ended.
+    /// `true`: only those that have not ended. `false`: only those that have.
     pub open: Option<bool>,
     /// See [`crate::page::PageQuery`].
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 500)))]
@@ -296,6 +296,30 @@ pub struct EventBatch {
 pub struct EventsAccepted {
     /// Number of the last event the server holds; the host goes on after it.
     pub last_seq: u64,
+}
+
+/// Body of the internal `POST /sessions/forget`: whose events, prompts and names are to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ForgetRequest {
+    /// Sessions of this workspace.
+    pub workspace_id: WorkspaceId,
+    /// This one only.
+    pub session_id: Option<SessionId>,
+    /// Only what did not change since.
+    pub before: Option<Timestamp>,
+}
+
+/// Answer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Forgotten {
+    /// Sessions from which something was removed now.
+    pub sessions: u64,
+    /// There are more: ask again.
+    pub more: bool,
 }
 
 /// Query of `GET /sessions/{id}/events` and of the stream.

@@ -1,4 +1,4 @@
-//! What is done without being asked: questions settled long ago are forgotten.
+//! What is done without being asked: questions that no host settles are, and those settled long ago are forgotten.
 
 use std::time::Duration;
 
@@ -8,15 +8,20 @@ use lanyard_governance_foundation::{Fault, Foundation, Statement};
 use lanyard_protocol::id::ApprovalId;
 use tokio_util::sync::CancellationToken;
 
+use crate::lapse::lapse;
+
 /// How often.
 const LOOK: Duration = Duration::from_secs(3_600);
 
 /// Questions looked up at once.
 const ROUND: usize = 200;
 
-/// Forgets what is old, until stopped.
-pub async fn chores(foundation: Foundation, stop: CancellationToken) {
+/// Settles what is over and forgets what is old, until stopped.
+pub(crate) async fn chores(foundation: Foundation, stop: CancellationToken) {
     loop {
+        if let Err(fault) = lapse(&foundation).await {
+            tracing::warn!(%fault, "questions whose deadline has passed cannot be settled");
+        }
         if let Err(fault) = sweep(&foundation).await {
             tracing::warn!(%fault, "old approvals cannot be forgotten");
         }

@@ -8,10 +8,12 @@
 mod answerable;
 mod bounds;
 mod chores;
+mod lapse;
 mod propose;
 mod read;
 mod record;
 mod report;
+mod send;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -20,8 +22,9 @@ use std::sync::Arc;
 
 use lanyard_governance_api::endpoint as e;
 use lanyard_governance_foundation::{Foundation, Routes};
+use tokio_util::sync::CancellationToken;
 
-pub use chores::{chores, sweep};
+pub use chores::sweep;
 pub use tables::MIGRATIONS;
 
 /// What the handlers share.
@@ -39,4 +42,9 @@ pub fn routes(foundation: Foundation) -> Routes<State> {
         .on::<e::GetApproval, _, _>(read::get)
         .on::<e::ProposeDecision, _, _>(propose::propose)
         .on::<e::ReportOutcome, _, _>(propose::outcome)
+}
+
+/// Does what is done without being asked, until stopped.
+pub async fn chores(foundation: Foundation, stop: CancellationToken) {
+    tokio::join!(chores::chores(foundation.clone(), stop.clone()), send::chores(foundation, stop));
 }

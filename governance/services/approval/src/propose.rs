@@ -1,27 +1,32 @@
 //! Proposing an answer from the console, and what the host said of it.
 
+use std::collections::BTreeSet;
+
 use lanyard_governance_api::approval::{ApprovalInfo, Proposal, ProposalOutcome};
-use lanyard_governance_api::command::{NewCommand, Order};
-use lanyard_governance_api::endpoint::{GetJob, GetSession, ProposeDecision, QueueCommand, ReportOutcome};
-use lanyard_governance_api::id::{JobId, ProposalId};
+use lanyard_governance_api::endpoint::{GetJob, GetSession, GetStandings, ProposeDecision, ReportOutcome};
+use lanyard_governance_api::id::{JobId, ProposalId, UserId};
 use lanyard_governance_api::job::Job;
 use lanyard_governance_api::limits::MAX_TEXT_BYTES;
 use lanyard_governance_api::page::Nothing;
+use lanyard_governance_api::people::{Standing, StandingQuery};
 use lanyard_governance_api::session::SessionInfo;
 use lanyard_governance_foundation::caller::Person;
 use lanyard_governance_foundation::trail;
 use lanyard_governance_foundation::{Ask, Caller, Fault, Statement, Tx, fresh_id};
-use lanyard_protocol::Timestamp;
 use lanyard_protocol::approval::ApprovalState;
 use lanyard_protocol::id::ApprovalId;
 use lanyard_protocol::policy::Approver;
+use lanyard_protocol::{ErrorCode, Timestamp};
 
 use crate::record::{self, decision_name, state_name, trail_record};
-use crate::{State, answerable, read};
+use crate::{State, answerable, read, send};
 
 /// Proposals of one approval. The first answer wins at the host; so many are a defect, or a person who presses a button
 /// that does nothing.
 const MAX_PROPOSALS: usize = 20;
+
+/// What the names begin with that hosts give to people of the centre.
+const CENTRAL: &str = "central:";
 
 /// `POST /approvals/{approval_id}/decision`
 pub(crate) async fn propose(state: State, ask: Ask<ProposeDecision>) -> Result<Proposal, Fault> {
@@ -36,6 +41,7 @@ pub(crate) async fn propose(state: State, ask: Ask<ProposeDecision>) -> Result<P
     open(&seen, state.foundation.clock.now())?;
     not_by_its_dispatcher(&state, person, &seen).await?;
     let host = answerable::ask(&state.foundation, &person.tenant, &seen.agent_id).await?;
+    not_by_its_owner(&state, person, &seen, &host.user_id).await?;
     if !answerable::accepts(&host) {
         return Err(Fault::conflict(
             "the owner of this machine has not allowed answers from the centre; it must be answered on the machine \
@@ -57,17 +63,7 @@ pub(crate) async fn propose(state: State, ask: Ask<ProposeDecision>) -> Result<P
     write(&state, &mut tx, &ask.caller, &id, &proposal).await?;
     tx.commit().await?;
     // Kept before it is sent: what the host says of it always finds it.
-    let order = Order::DecideApproval {
-        session_id: seen.record.request.session_id.clone(),
-        approval_id: id.clone(),
-        proposal_id: proposal.proposal_id.clone(),
-        decision: proposal.decision,
-        reason: proposal.reason.clone(),
-    };
-    let command = NewCommand { by: Some(person.user.clone()), by_name: Some(person.name.clone()), order };
-    let path = [("agent_id", seen.agent_id.as_str())];
-    let queued =
-        state.foundation.peers.call::<QueueCommand>(Some(&person.tenant), &path, &Nothing {}, &command).await;
+    let queued = send::send(&state.foundation, &person.tenant, &proposal.proposal_id).await;
     if let Err(fault) = queued {
         unsent(&state, &ask.caller, &id, &proposal.proposal_id, &fault).await?;
         return Err(fault);
@@ -98,15 +94,24 @@ async fn not_by_its_dispatcher(state: &State, person: &Person, info: &ApprovalIn
     let (peers, tenant) = (&state.foundation.peers, Some(&person.tenant));
     let session = &info.record.request.session_id;
     let path = [("session_id", session.as_str())];
-    let of_session: Option<JobId> =
-        match peers.call::<GetSession>(tenant, &path, &Nothing {}, &Nothing {}).await {
-            Ok(SessionInfo { job_id, .. }) => job_id,
-            // A session that the centre never heard of was not opened for a job of the centre.
-            Err(fault) if fault.status() == 404 => None,
-            Err(fault) => return Err(fault),
-        };
+    let of_session: Option<JobId> = match peers
+        .call::<GetSession>(tenant, &path, &Nothing {}, &Nothing {})
+        .await
+    {
+        Ok(SessionInfo { job_id, .. }) => job_id,
+        // A session that the centre never heard of was not opened for a job of the centre.
+        // An address that leads elsewhere answers 404 too, and knows nothing of sessions.
+        Err(fault) if fault.wire.code == ErrorCode::SessionNotFound => None,
+        Err(fault) if fault.status() == 404 => {
+            let text = "whether a job asks this cannot be found out: where the session service should be is something \
+                            else; the operator of this installation has to look at its --peer addresses";
+            return Err(Fault::unavailable(text));
+        }
+        Err(fault) => return Err(fault),
+    };
     let mut jobs: Vec<JobId> = info.job_id.iter().cloned().chain(of_session).collect();
     jobs.dedup();
+    let mut dispatchers = Vec::new();
     for job in jobs {
         let path = [("job_id", job.as_str())];
         let job: Job = match peers.call::<GetJob>(tenant, &path, &Nothing {}, &Nothing {}).await {
@@ -121,8 +126,71 @@ async fn not_by_its_dispatcher(state: &State, person: &Person, info: &ApprovalIn
                 "you dispatched the job that asks this; somebody else must answer it",
             ));
         }
+        dispatchers.push(job.created_by);
     }
-    Ok(())
+    match dispatchers.is_empty() {
+        true => Ok(()),
+        false => not_by_the_same_hands(state, person, dispatchers, "dispatched the job that asks this").await,
+    }
+}
+
+/// Where whoever began the task may not answer, neither may the owner of the machine it was begun at: to the centre, who
+/// works there is the user that enrolled it.
+async fn not_by_its_owner(
+    state: &State,
+    person: &Person,
+    info: &ApprovalInfo,
+    owner: &UserId,
+) -> Result<(), Fault> {
+    let request = &info.record.request;
+    // One of the centre's people: whoever dispatched the job.
+    let dispatched = request.initiator.as_str().starts_with(CENTRAL);
+    if request.approver != Approver::NotInitiator || dispatched {
+        return Ok(());
+    }
+    if *owner == person.user {
+        return Err(Fault::forbidden(
+            "this was begun at your own machine, and its rule wants somebody else to look; another person must answer it",
+        ));
+    }
+    not_by_the_same_hands(state, person, vec![owner.clone()], "owns the machine where this was begun").await
+}
+
+/// Nor does anybody whose account may be the other's as well (whose is said by `what`): one of the two came by link from
+/// the other, or both from somebody who is not the operator.
+async fn not_by_the_same_hands(
+    state: &State,
+    person: &Person,
+    others: Vec<UserId>,
+    what: &str,
+) -> Result<(), Fault> {
+    let user_ids = std::iter::once(person.user.clone()).chain(others).collect();
+    let (peers, query) = (&state.foundation.peers, StandingQuery { user_ids });
+    let found = peers.call::<GetStandings>(Some(&person.tenant), &[], &Nothing {}, &query).await?;
+    let mut hands = found.standings.iter().map(hands);
+    let Some(own) = hands.next() else {
+        return Err(Fault::internal("nothing is said of an account", &person.user));
+    };
+    let common = hands.find_map(|of| of.intersection(&own).next().copied());
+    let more = found.standings.iter().any(|standing| standing.more);
+    let why = match common {
+        Some(common) if *common == person.user => {
+            format!("you invited the account that {what}, by a link")
+        }
+        Some(common) => {
+            format!("your account came by a link from {common}, and so may have the one that {what}")
+        }
+        None if more => format!("your account or the one that {what} came by too long a row of links"),
+        None => return Ok(()),
+    };
+    Err(Fault::forbidden(format!(
+        "{why}; somebody must answer it who was invited by the operator, or who signs in at the identity provider"
+    )))
+}
+
+/// Everybody who may be behind an account.
+fn hands(standing: &Standing) -> BTreeSet<&UserId> {
+    standing.handed_by.iter().chain([&standing.user_id]).collect()
 }
 
 /// Writes a proposal down, if the question still waits for one.
@@ -142,7 +210,7 @@ async fn write(
         )));
     }
     let sql = "INSERT INTO approval_proposals (tenant_id, proposal_id, approval_id, decision, by_user, by_name, \
-        reason, at, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent')";
+        reason, at, outcome, send_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent', $9)";
     let statement = Statement::new(sql)
         .bind_id(&proposal.proposal_id)
         .bind_id(id)
@@ -150,7 +218,8 @@ async fn write(
         .bind_id(&proposal.by)
         .bind(proposal.by_name.as_str())
         .bind(proposal.reason.as_deref())
-        .bind(proposal.at);
+        .bind(proposal.at)
+        .bind(send::overdue_at(proposal.at));
     tx.run(statement).await?;
     let fact = format!("proposal:{}", proposal.proposal_id);
     record::add(tx, id, &fact, proposal.at, caller, proposal).await?;
@@ -172,7 +241,7 @@ async fn unsent(
 ) -> Result<(), Fault> {
     let refusal = format!("it could not be sent to the host: {}", cause.wire.message);
     let mut tx = state.foundation.database.write(caller).await?;
-    let sql = "UPDATE approval_proposals SET outcome = 'unsent', refusal = $3 \
+    let sql = "UPDATE approval_proposals SET outcome = 'unsent', refusal = $3, send_at = NULL \
         WHERE tenant_id = $1 AND proposal_id = $2 AND outcome = 'sent'";
     tx.run(Statement::new(sql).bind_id(proposal).bind(refusal.as_str())).await?;
     let body = serde_json::json!({ "proposalId": proposal, "refusal": refusal });

@@ -21,6 +21,10 @@ const MAX_CONFLICTS: u64 = 20;
 /// Questions of one session from one host; so many in a session of a day are a defect or an attack.
 const MAX_PER_SESSION: u64 = 10_000;
 
+/// Questions of one host that wait. Sessions are the host's word; without this it could store without end by inventing
+/// them.
+const MAX_WAITING: u64 = 1_000;
+
 /// What a report is against what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -44,6 +48,15 @@ fn compare(kept: &ApprovalRecord, told: &ApprovalRecord) -> Standing {
         (_, ApprovalState::Pending) => Standing::Late,
         _ => Standing::Contradicts("this question was settled otherwise, and what is settled never changes"),
     }
+}
+
+/// What its host told last. That a question counts as expired because nothing was told is nobody's word.
+fn told_before(row: &Row) -> Result<ApprovalRecord, Fault> {
+    let kept: ApprovalRecord = row.json("record")?;
+    Ok(match row.opt_time("lapsed_at")? {
+        Some(_) => ApprovalRecord { state: ApprovalState::Pending, ..kept },
+        None => kept,
+    })
 }
 
 /// Refuses a record that contradicts itself.
@@ -102,13 +115,13 @@ impl Told<'_> {
             return Ok((self.now, None));
         }
         let id = &self.record().request.approval_id;
-        let sql = "SELECT agent_id, record, received_at FROM approvals \
+        let sql = "SELECT agent_id, record, received_at, lapsed_at FROM approvals \
             WHERE tenant_id = $1 AND approval_id = $2 {lock}";
         let Some(row) = tx.one(Statement::new(sql).bind_id(id)).await? else {
             return Err(Fault::internal("an approval is taken and not there", id));
         };
         let standing = match row.text("agent_id")? == self.agent.agent.as_str() {
-            true => compare(&row.json("record")?, self.record()),
+            true => compare(&told_before(&row)?, self.record()),
             false => Standing::Contradicts("another host told a question under this id"),
         };
         match standing {
@@ -133,7 +146,8 @@ impl Told<'_> {
     async fn insert(&self, tx: &mut Tx) -> Result<bool, Fault> {
         let record = self.record();
         let sql = "INSERT INTO approvals (tenant_id, approval_id, agent_id, user_id, session_id, job_id, state, \
-            record, received_at, settled_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+            record, received_at, settled_at, deadline) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+            ON CONFLICT DO NOTHING";
         let statement = Statement::new(sql)
             .bind_id(&record.request.approval_id)
             .bind_id(&self.agent.agent)
@@ -143,30 +157,43 @@ impl Told<'_> {
             .bind(state_name(record.state))
             .bind_json(record)
             .bind(self.now)
-            .bind(self.settled_at());
+            .bind(self.settled_at())
+            .bind(record.request.deadline);
         Ok(tx.run(statement).await? == 1)
     }
 
-    /// Refuses one more than a session may have; what was written is rolled back then. Counted per host, so that no
-    /// host takes the room of another's session. Some that arrive at the same instant may slip through.
+    /// Refuses one more than a session may have, and one more that waits than a host may have in all its sessions; what
+    /// was written is rolled back then. Counted per host, so that no host takes the room of another's session. Some that
+    /// arrive at the same instant may slip through.
     async fn room(&self, tx: &mut Tx) -> Result<(), Fault> {
         let session = &self.record().request.session_id;
         let sql =
             "SELECT COUNT(*) AS n FROM approvals WHERE tenant_id = $1 AND session_id = $2 AND agent_id = $3";
         let row = tx.one(Statement::new(sql).bind_id(session).bind_id(&self.agent.agent)).await?;
-        if row.map(|row| row.count("n")).transpose()?.unwrap_or(0) <= MAX_PER_SESSION {
+        if row.map(|row| row.count("n")).transpose()?.unwrap_or(0) > MAX_PER_SESSION {
+            let text = format!(
+                "the session {session} has {MAX_PER_SESSION} approvals, and no more are kept of one session"
+            );
+            return Err(Fault::new(ErrorCode::PayloadTooLarge, text));
+        }
+        if self.record().state != ApprovalState::Pending {
             return Ok(());
         }
-        let text = format!(
-            "the session {session} has {MAX_PER_SESSION} approvals, and no more are kept of one session"
-        );
-        Err(Fault::new(ErrorCode::PayloadTooLarge, text))
+        let sql = "SELECT COUNT(*) AS n FROM approvals WHERE tenant_id = $1 AND agent_id = $2 AND state = 'pending'";
+        let row = tx.one(Statement::new(sql).bind_id(&self.agent.agent)).await?;
+        if row.map(|row| row.count("n")).transpose()?.unwrap_or(0) > MAX_WAITING {
+            let text = format!(
+                "{MAX_WAITING} questions of this host wait at the centre, and no more are kept; settle some of them"
+            );
+            return Err(Fault::new(ErrorCode::PayloadTooLarge, text));
+        }
+        Ok(())
     }
 
     async fn settle(&self, tx: &mut Tx) -> Result<(), Fault> {
         let record = self.record();
-        let sql = "UPDATE approvals SET state = $3, record = $4, settled_at = $5, job_id = COALESCE(job_id, $6) \
-            WHERE tenant_id = $1 AND approval_id = $2 AND state = 'pending'";
+        let sql = "UPDATE approvals SET state = $3, record = $4, settled_at = $5, job_id = COALESCE(job_id, $6), \
+            lapsed_at = NULL WHERE tenant_id = $1 AND approval_id = $2 AND (state = 'pending' OR lapsed_at IS NOT NULL)";
         let statement = Statement::new(sql)
             .bind_id(&record.request.approval_id)
             .bind(state_name(record.state))

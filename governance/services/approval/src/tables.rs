@@ -7,7 +7,26 @@
 use lanyard_governance_foundation::Migration;
 
 /// Tables.
-pub const MIGRATIONS: &[Migration] = &[TABLES, BOUNDS];
+pub const MIGRATIONS: &[Migration] = &[TABLES, BOUNDS, SENDING, DEADLINES];
+
+/// When a question that waits is over, and since when it counts as that although its host never told.
+const DEADLINES: Migration = Migration {
+    service: "approval",
+    number: 4,
+    sql: "ALTER TABLE approvals ADD COLUMN deadline BIGINT;
+ALTER TABLE approvals ADD COLUMN lapsed_at BIGINT;
+CREATE INDEX approvals_deadline ON approvals (state, deadline);
+",
+};
+
+/// When the chore takes up a proposal that is not known to be sent; absent once it is, or never will be.
+const SENDING: Migration = Migration {
+    service: "approval",
+    number: 3,
+    sql: "ALTER TABLE approval_proposals ADD COLUMN send_at BIGINT;
+CREATE INDEX approval_proposals_send ON approval_proposals (send_at);
+",
+};
 
 /// What is counted and swept, found without reading records.
 const BOUNDS: Migration = Migration {

@@ -39,13 +39,16 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lanyard_governance_api::endpoint::{
     ExportAudit, GetChainHead, GetRetention, PostAudit, PostServiceAudit, SearchAudit, SetRetention,
     VerifyAudit,
 };
+use lanyard_governance_api::id::TenantId;
 use lanyard_governance_api::limits::AUDIT_RETENTION_DAYS;
+use lanyard_governance_foundation::permits::Permits;
 use lanyard_governance_foundation::{Foundation, Routes};
 use lanyard_protocol::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +58,10 @@ pub use schema::MIGRATIONS;
 /// How often old records are looked for.
 const SWEEP: Duration = Duration::from_secs(300);
 
+/// Proofs at once, in this process and of one tenant. One keeps a core and a connection to the database busy.
+const PROOFS: usize = 2;
+const TENANT_PROOFS: usize = 1;
+
 /// How often heads are logged, in milliseconds of server time.
 const ANCHOR_MILLIS: u64 = 3_600_000;
 
@@ -63,11 +70,15 @@ const ANCHOR_MILLIS: u64 = 3_600_000;
 pub struct Settings {
     /// Days records are kept where the tenant says nothing.
     pub retention_days: u32,
+    /// Days they are kept whatever the tenant says: what an administrator does stays visible for as long.
+    pub least_days: u32,
+    /// Days after which a shorter time counts, so that somebody who watches the records can export them first.
+    pub shortening_days: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { retention_days: AUDIT_RETENTION_DAYS }
+        Self { retention_days: AUDIT_RETENTION_DAYS, least_days: 30, shortening_days: 7 }
     }
 }
 
@@ -76,11 +87,14 @@ impl Default for Settings {
 pub struct State {
     foundation: Foundation,
     settings: Settings,
+    /// Each proof reads every record of a chain.
+    proofs: Arc<Permits<TenantId>>,
 }
 
 /// The service's routes.
 pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
-    Routes::new(State { foundation, settings })
+    let proofs = Arc::new(Permits::new("proofs of audit chains", PROOFS, TENANT_PROOFS));
+    Routes::new(State { foundation, settings, proofs })
         .on_raw::<PostAudit, _, _>(ingest::post)
         .on::<PostServiceAudit, _, _>(services::post)
         .on::<GetChainHead, _, _>(head::get)

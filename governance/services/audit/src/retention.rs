@@ -1,6 +1,9 @@
 //! How long records are kept, and the chore that removes older ones.
+//!
+//! Removing records is what somebody would want who has something to hide, and administrators say how long they are kept.
+//! So there is a time below which the installation lets nobody go, and a shorter one waits for some days, for all to see.
 
-use lanyard_governance_api::audit::Retention;
+use lanyard_governance_api::audit::{PendingRetention, RetentionState};
 use lanyard_governance_api::endpoint::{GetRetention, SetRetention};
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_foundation::database::DatabaseError;
@@ -20,41 +23,80 @@ const MAX_DAYS: u32 = 3_650;
 
 const DAY_MILLIS: i64 = 24 * 3_600 * 1_000;
 
-async fn days(tx: &mut Tx, settings: &Settings) -> Result<u32, DatabaseError> {
-    let sql = "SELECT days FROM audit_retention WHERE tenant_id = $1";
-    match tx.one(Statement::new(sql)).await? {
-        Some(row) => Ok(u32::try_from(row.int("days")?).unwrap_or(MAX_DAYS)),
-        None => Ok(settings.retention_days),
-    }
+/// How long records of the transaction's tenant are kept at an instant. `lock` holds its row.
+async fn state(
+    tx: &mut Tx,
+    settings: &Settings,
+    now: Timestamp,
+    lock: bool,
+) -> Result<RetentionState, DatabaseError> {
+    let least_days = settings.least_days;
+    let read = |days: i64| u32::try_from(days).unwrap_or(MAX_DAYS).max(least_days);
+    let select =
+        Statement::new("SELECT days, pending_days, pending_from FROM audit_retention WHERE tenant_id = $1")
+            .push(if lock { " {lock}" } else { "" });
+    let Some(row) = tx.one(select).await? else {
+        let days = settings.retention_days.max(least_days);
+        return Ok(RetentionState { days, pending: None, least_days });
+    };
+    let days = read(row.int("days")?);
+    let pending = row.opt_int("pending_days")?.map(read).zip(row.opt_time("pending_from")?);
+    Ok(match pending {
+        Some((days, from)) if from <= now => RetentionState { days, pending: None, least_days },
+        // As short as it is kept already, because the installation keeps it longer.
+        Some((shorter, _)) if shorter >= days => RetentionState { days, pending: None, least_days },
+        Some((days_then, from)) => {
+            let pending = Some(PendingRetention { days: days_then, from });
+            RetentionState { days, pending, least_days }
+        }
+        None => RetentionState { days, pending: None, least_days },
+    })
 }
 
-pub(crate) async fn get(state: State, ask: Ask<GetRetention>) -> Result<Retention, Fault> {
-    let mut tx = state.foundation.database.read(&ask.caller).await?;
-    Ok(Retention { days: days(&mut tx, &state.settings).await? })
+pub(crate) async fn get(own: State, ask: Ask<GetRetention>) -> Result<RetentionState, Fault> {
+    let mut tx = own.foundation.database.read(&ask.caller).await?;
+    Ok(state(&mut tx, &own.settings, own.foundation.clock.now(), false).await?)
 }
 
-pub(crate) async fn set(state: State, ask: Ask<SetRetention>) -> Result<Retention, Fault> {
-    let wanted = ask.body;
-    if !(1..=MAX_DAYS).contains(&wanted.days) {
-        return Err(Fault::invalid(format!("days is 1 to {MAX_DAYS}")));
+/// A longer time counts at once; a shorter one after some days, and not the sooner for being asked for again.
+pub(crate) async fn set(own: State, ask: Ask<SetRetention>) -> Result<RetentionState, Fault> {
+    let (wanted, settings, now) = (ask.body.days, &own.settings, own.foundation.clock.now());
+    if !(settings.least_days..=MAX_DAYS).contains(&wanted) {
+        return Err(Fault::invalid(format!(
+            "days is {} to {MAX_DAYS} in this installation",
+            settings.least_days
+        )));
     }
     let tenant = ask.caller.tenant()?;
-    let mut tx = state.foundation.database.write(&ask.caller).await?;
-    let was = days(&mut tx, &state.settings).await?;
-    let sql = "INSERT INTO audit_retention (tenant_id, days) VALUES ($1, $2)
-        ON CONFLICT (tenant_id) DO UPDATE SET days = excluded.days";
-    tx.run(Statement::new(sql).bind(wanted.days)).await?;
-    if was != wanted.days {
-        let own = (Component::AuditService, BoundedContext::ObservabilityAudit);
-        let record = trail::Record::new("audit_retention_changed", own.0, own.1)
+    let mut tx = own.foundation.database.write(&ask.caller).await?;
+    let was = state(&mut tx, settings, now, true).await?;
+    let pending = match was.pending {
+        _ if wanted >= was.days => None,
+        Some(waits) if waits.days == wanted => Some(waits),
+        _ => {
+            let from = now.plus_millis(i64::from(settings.shortening_days) * DAY_MILLIS);
+            Some(PendingRetention { days: wanted, from })
+        }
+    };
+    let days = if pending.is_some() { was.days } else { wanted };
+    let is = RetentionState { days, pending, ..was };
+    if is != was {
+        let sql = "INSERT INTO audit_retention (tenant_id, days, pending_days, pending_from) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (tenant_id) DO UPDATE SET days = excluded.days,
+            pending_days = excluded.pending_days, pending_from = excluded.pending_from";
+        let upsert = Statement::new(sql).bind(days);
+        tx.run(upsert.bind(pending.map(|p| i64::from(p.days))).bind(pending.map(|p| p.from))).await?;
+        let service = (Component::AuditService, BoundedContext::ObservabilityAudit);
+        let record = trail::Record::new("audit_retention_changed", service.0, service.1)
             .by(&ask.caller)
             .severity(Severity::Warning)
-            .with("from", was)
-            .with("to", wanted.days);
-        trail::record(&mut tx, tenant, &*state.foundation.clock, record).await?;
+            .with("from", was.days)
+            .with("to", wanted)
+            .with("effectiveAt", pending.map_or(now, |pending| pending.from).to_string());
+        trail::record(&mut tx, tenant, &*own.foundation.clock, record).await?;
     }
     tx.commit().await?;
-    Ok(wanted)
+    Ok(is)
 }
 
 /// Removes everything that is older than its tenant keeps. Returns the records removed.
@@ -62,9 +104,10 @@ pub(crate) async fn sweep(foundation: &Foundation, settings: &Settings) -> Resul
     let mut removed = 0;
     for tenant in head::tenants(foundation).await? {
         let mut tx = foundation.database.read_of(&tenant).await?;
-        let days = days(&mut tx, settings).await?;
+        let now = foundation.clock.now();
+        let kept = state(&mut tx, settings, now, false).await?;
         drop(tx);
-        let cutoff = foundation.clock.now().plus_millis(-i64::from(days) * DAY_MILLIS);
+        let cutoff = now.plus_millis(-i64::from(kept.days) * DAY_MILLIS);
         removed += sweep_tenant(foundation, &tenant, cutoff).await?;
     }
     Ok(removed)

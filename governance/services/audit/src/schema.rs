@@ -9,7 +9,18 @@ use lanyard_governance_foundation::Migration;
 /// one index with random order small. A record whose event id was taken already has none, and its `repeats` is the number
 /// of the record that has it: positive where both say the same (such a record is a link of the chain and nothing else),
 /// negative where they do not. Once the other one was removed by retention it is 0.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[TABLES, PENDING];
+
+/// A shorter time to keep records, and from when on it counts.
+const PENDING: Migration = Migration {
+    service: "audit",
+    number: 2,
+    sql: "ALTER TABLE audit_retention ADD COLUMN pending_days BIGINT;
+ALTER TABLE audit_retention ADD COLUMN pending_from BIGINT;
+",
+};
+
+const TABLES: Migration = Migration {
     service: "audit",
     number: 1,
     sql: "CREATE TABLE audit_heads (
@@ -60,4 +71,4 @@ CREATE TABLE audit_retention (
     days BIGINT NOT NULL);
 {{isolate audit_retention}}
 ",
-}];
+};

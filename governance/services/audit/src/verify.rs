@@ -5,6 +5,7 @@
 //! was at the beginning, and where retention has overtaken the walk it begins again.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use lanyard_governance_api::audit::{ChainVerdict, Verification};
 use lanyard_governance_api::endpoint::VerifyAudit;
@@ -23,11 +24,15 @@ use crate::scan::{LONG, text_of};
 /// Records read at once.
 const PAGE: i64 = 500;
 
+/// How long a proof waits for others to end.
+const WAIT: Duration = Duration::from_secs(5);
+
 /// Walks of one chain, where retention keeps overtaking them.
 const TRIES: usize = 5;
 
 pub(crate) async fn verify(state: State, ask: Ask<VerifyAudit>) -> Result<Verification, Fault> {
     let tenant = ask.caller.tenant()?.clone();
+    let _permit = state.proofs.take(&tenant, WAIT).await?;
     let prover = Prover { foundation: state.foundation, tenant };
     let mut chains = Vec::new();
     match &ask.query.source {

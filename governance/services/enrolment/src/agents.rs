@@ -6,11 +6,11 @@ use lanyard_governance_api::id::AgentId;
 use lanyard_governance_api::limits::{HEARTBEAT_SECONDS, STALE_AFTER_SECONDS};
 use lanyard_governance_api::page::Page;
 use lanyard_governance_foundation::database::DatabaseError;
+use lanyard_governance_foundation::page::Cut;
 use lanyard_governance_foundation::{Ask, Fault, Row, Statement, Tx};
 use lanyard_protocol::Timestamp;
 
 use crate::State;
-use crate::page::Wanted;
 
 /// A host is online that was heard of within two and a half heartbeats, in milliseconds.
 const ONLINE_MILLIS: i64 = HEARTBEAT_SECONDS as i64 * 2_500;
@@ -49,19 +49,13 @@ pub(crate) async fn get(state: State, ask: Ask<ep::GetAgent>) -> Result<AgentInf
 }
 
 pub(crate) async fn list(state: State, ask: Ask<ep::ListAgents>) -> Result<Page<AgentInfo>, Fault> {
-    let wanted = Wanted::parse(ask.query.limit, ask.query.next_token.as_deref())?;
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     let now = state.foundation.clock.now();
     let mut tx = state.foundation.database.read(&ask.caller).await?;
-    let select = Statement::new(COLUMNS)
-        .push(" WHERE tenant_id = $1 AND (heard_at < $2 OR (heard_at = $2 AND agent_id < $3))")
-        .push(" ORDER BY heard_at DESC, agent_id DESC LIMIT $4")
-        .bind(wanted.at)
-        .bind(wanted.id.as_str())
-        .bind(wanted.rows());
-    let rows = tx.all(select).await?;
-    let items = rows.iter().map(|row| read(row, now)).collect::<Result<Vec<_>, _>>()?;
-    Ok(wanted
-        .page(items, |agent| (agent.last_seen_at.unwrap_or(agent.enrolled_at), agent.agent_id.to_string())))
+    let select = Statement::new(COLUMNS).push(" WHERE tenant_id = $1");
+    let rows = tx.all(cut.apply(select, "AND", "heard_at", "agent_id")?).await?;
+    let key = |row: &Row| Ok((row.time("heard_at")?, row.text("agent_id")?));
+    cut.page(rows, key, |row| Ok(read(row, now)?))
 }
 
 pub(crate) async fn count(state: State, ask: Ask<ep::CountEpoch>) -> Result<EpochCounts, Fault> {

@@ -1,25 +1,24 @@
 //! A token and a certificate request become an identity.
 //!
 //! Whoever does not hold the secret learns nothing: unknown tokens and wrong secrets are refused in the same words. Who
-//! holds it learns whether the token ran out, was used up or revoked. The same request again gets the same host again
+//! holds it learns whether the token ran out, was used up or revoked, or has nobody behind it any more. The same request again gets the same host again
 //! and uses nothing, for as long as the token would be accepted.
 
 use axum::response::{IntoResponse as _, Response};
 use http::header;
 use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::enrolment::{ExchangeRequest, IssuedIdentity};
-use lanyard_governance_api::id::TenantId;
+use lanyard_governance_api::id::{AgentId, TenantId};
 use lanyard_governance_foundation::database::Row;
 use lanyard_governance_foundation::{Ask, Fault, RawAsk, Statement, Tx, fresh_id};
 use lanyard_protocol::{ErrorCode, Timestamp};
 use subtle::ConstantTimeEq as _;
 
-use crate::State;
 use crate::authority::KeyRequest;
-use crate::check;
 use crate::identity::{self, Whom};
 use crate::token::Token;
 use crate::trace::Trace;
+use crate::{State, behind, check};
 
 /// The CA certificate.
 pub(crate) async fn ca(state: State, _ask: RawAsk<ep::GetCa>) -> Result<Response, Fault> {
@@ -34,25 +33,13 @@ pub(crate) async fn exchange(state: State, ask: Ask<ep::ExchangeToken>) -> Resul
     let Some(token) = Token::parse(&body.token) else { return Err(not_accepted()) };
     let request = KeyRequest::parse(&body.csr_pem).map_err(|e| Fault::invalid(e.to_string()))?;
     let now = state.foundation.clock.now();
-    let mut tx = state.foundation.database.across_write().await?;
-    let sql = "SELECT tenant_id, user_id, class, secret_hash, expires_at, revoked_at \
-               FROM enrolment_tokens WHERE token_id = $1 {lock}";
-    let row = tx.one(Statement::new(sql).bind_id(&token.id)).await?;
-    let kept = row.as_ref().map_or(Ok(vec![0; 32]), |row| row.bytes("secret_hash"))?;
-    let right: bool = kept.as_slice().ct_eq(&token.secret_hash).into();
-    let row = match row {
-        Some(row) if right => row,
-        Some(row) => {
-            let tenant = row.id("tenant_id")?;
-            drop(tx);
-            note_refusal(&state, &tenant, &token, "the secret is wrong").await;
-            return Err(not_accepted());
-        }
-        None => {
-            tracing::warn!(token = %token.id, "an unknown enrolment token was tried");
-            return Err(not_accepted());
-        }
-    };
+    let tx = state.foundation.database.across_read().await?;
+    let (tx, row) = held(&state, tx, &token, "").await?;
+    drop(tx);
+    // Not within the transaction that writes: others wait for it.
+    backed(&state, &row, &token, now).await?;
+    let tx = state.foundation.database.across_write().await?;
+    let (mut tx, row) = held(&state, tx, &token, " {lock}").await?;
     let tenant: TenantId = row.id("tenant_id")?;
     match enrol(&state, &mut tx, &row, &token, &request, body, now).await {
         Ok(issued) => {
@@ -60,13 +47,53 @@ pub(crate) async fn exchange(state: State, ask: Ask<ep::ExchangeToken>) -> Resul
             Ok(issued)
         }
         Err(fault) => {
-            drop(tx);
+            // Who asks for another key with a token for one host is marked, and refused all the same.
+            tx.commit().await?;
             if fault.wire.code == ErrorCode::EnrolmentRefused {
                 note_refusal(&state, &tenant, &token, &fault.wire.message).await;
             }
             Err(fault)
         }
     }
+}
+
+/// The token's row, for who holds its secret.
+async fn held(state: &State, mut tx: Tx, token: &Token, lock: &'static str) -> Result<(Tx, Row), Fault> {
+    let sql = "SELECT tenant_id, user_id, created_by, class, secret_hash, expires_at, revoked_at \
+               FROM enrolment_tokens WHERE token_id = $1";
+    let row = tx.one(Statement::new(sql).push(lock).bind_id(&token.id)).await?;
+    let kept = row.as_ref().map_or(Ok(vec![0; 32]), |row| row.bytes("secret_hash"))?;
+    let right: bool = kept.as_slice().ct_eq(&token.secret_hash).into();
+    match row {
+        Some(row) if right => Ok((tx, row)),
+        Some(row) => {
+            let tenant = row.id("tenant_id")?;
+            drop(tx);
+            note_refusal(state, &tenant, token, "the secret is wrong").await;
+            Err(not_accepted())
+        }
+        None => {
+            tracing::warn!(token = %token.id, "an unknown enrolment token was tried");
+            Err(not_accepted())
+        }
+    }
+}
+
+/// Refuses a token whose maker may make none any more, or whose hosts would be nobody's. Of one that is revoked or has
+/// run out that is said instead.
+async fn backed(state: &State, row: &Row, token: &Token, now: Timestamp) -> Result<(), Fault> {
+    if row.opt_time("revoked_at")?.is_some() || row.time("expires_at")? <= now {
+        return Ok(());
+    }
+    let tenant: TenantId = row.id("tenant_id")?;
+    let (maker, owner) = (row.id("created_by")?, row.id("user_id")?);
+    let Some(why) = behind::void_now(&state.foundation, &tenant, &maker, &owner).await? else {
+        return Ok(());
+    };
+    note_refusal(state, &tenant, token, &why).await;
+    Err(refused(
+        "whoever stood behind this enrolment token does not any more; ask your administrator for a new one",
+    ))
 }
 
 /// With the right secret, and the token's row held.
@@ -98,6 +125,7 @@ async fn enrol(
     }
     let sql = "UPDATE enrolment_tokens SET uses = uses + 1 WHERE token_id = $1 AND uses < max_uses";
     if tx.run(Statement::new(sql).bind_id(&token.id)).await? == 0 {
+        mark_the_first(state, tx, &row.id("tenant_id")?, token).await?;
         return Err(refused("this enrolment token is used up; ask your administrator for a new one"));
     }
     let whom = Whom { tenant: row.id("tenant_id")?, agent: fresh_id("agt")?, user: row.id("user_id")? };
@@ -112,6 +140,23 @@ async fn enrol(
         .write(tx, &whom.tenant, &state.foundation)
         .await?;
     identity::issue(state, tx, &whom, request, body.nonce, now).await
+}
+
+/// Marks the host that a token for one host was used for: somebody has the same token and another key.
+async fn mark_the_first(state: &State, tx: &mut Tx, tenant: &TenantId, token: &Token) -> Result<(), Fault> {
+    let sql = "UPDATE agents SET clone_suspected = 1 WHERE tenant_id = $1 AND token_id = $2 AND clone_suspected = 0 \
+               AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM enrolment_tokens t WHERE t.token_id = $2 \
+               AND t.max_uses = 1) RETURNING agent_id";
+    let Some(row) = tx.one(Statement::new(sql).bind_id(tenant).bind_id(&token.id)).await? else {
+        return Ok(());
+    };
+    let agent: AgentId = row.id("agent_id")?;
+    Trace::alarm("clone_suspected")
+        .about(&agent)
+        .with("reason", "its enrolment token was used again, for another key")
+        .with("tokenId", token.id.as_str())
+        .write(tx, tenant, &state.foundation)
+        .await
 }
 
 async fn add(

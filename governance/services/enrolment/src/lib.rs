@@ -8,16 +8,16 @@
 
 mod agents;
 mod authority;
+mod behind;
 mod check;
 mod chores;
+mod clones;
 mod commands;
 mod exchange;
-mod gather;
 mod heartbeat;
 mod identity;
 mod jobs;
 mod lives;
-mod page;
 mod pairings;
 mod proof;
 mod renew;
@@ -89,6 +89,7 @@ pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
         .on::<ep::CountEpoch, _, _>(agents::count)
         .on::<ep::GetAgent, _, _>(agents::get)
         .on::<ep::RevokeAgent, _, _>(revoke::revoke)
+        .on::<ep::ClearCloneMark, _, _>(clones::clear)
         .on::<ep::PollCommands, _, _>(commands::poll)
         .on_raw::<ep::StreamCommands, _, _>(commands::stream)
         .on::<ep::AcknowledgeCommands, _, _>(commands::acknowledge)

@@ -6,12 +6,12 @@ use lanyard_governance_api::id::AgentId;
 use lanyard_governance_api::page::{Nothing, Page};
 use lanyard_governance_api::pairing::{HostPairings, PairingSnapshot};
 use lanyard_governance_foundation::caller::Person;
+use lanyard_governance_foundation::page::Cut;
 use lanyard_governance_foundation::{Ask, Caller, Fault, Row, Statement, Tx};
 use lanyard_protocol::ErrorCode;
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::id::{DeviceId, PairingId};
 
-use crate::page::Wanted;
 use crate::trace::Trace;
 use crate::{State, agents, check, commands};
 
@@ -48,16 +48,13 @@ pub(crate) async fn put(state: State, ask: Ask<ep::PutPairings>) -> Result<Nothi
 }
 
 pub(crate) async fn list(state: State, ask: Ask<ep::ListPairings>) -> Result<Page<HostPairings>, Fault> {
-    let wanted = Wanted::parse(ask.query.limit, ask.query.next_token.as_deref())?;
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let sql = "SELECT p.agent_id AS agent_id, p.snapshot AS snapshot, p.reported_at AS reported_at, a.machine AS machine \
                FROM pairings p JOIN agents a ON a.tenant_id = p.tenant_id AND a.agent_id = p.agent_id \
-               WHERE p.tenant_id = $1 AND a.revoked_at IS NULL \
-               AND (p.reported_at < $2 OR (p.reported_at = $2 AND p.agent_id < $3)) \
-               ORDER BY p.reported_at DESC, p.agent_id DESC LIMIT $4";
-    let select = Statement::new(sql).bind(wanted.at).bind(wanted.id.as_str()).bind(wanted.rows());
-    let items = tx.all(select).await?.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
-    Ok(wanted.page(items, |host| (host.reported_at, host.agent_id.to_string())))
+               WHERE p.tenant_id = $1 AND a.revoked_at IS NULL";
+    let rows = tx.all(cut.apply(Statement::new(sql), "AND", "p.reported_at", "p.agent_id")?).await?;
+    cut.page(rows, |row| Ok((row.time("reported_at")?, row.text("agent_id")?)), read)
 }
 
 fn read(row: &Row) -> Result<HostPairings, Fault> {

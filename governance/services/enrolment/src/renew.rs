@@ -12,7 +12,8 @@ use crate::authority::KeyRequest;
 use crate::trace::Trace;
 use crate::{check, identity, proof};
 
-/// A fresh certificate for the same key. The same request again is answered again.
+/// A fresh certificate for the same key. The same request again, with a proof of its own, gets another: a lost answer
+/// costs nothing, and what was issued before stays good for a while.
 pub(crate) async fn renew(state: State, ask: Ask<ep::RenewIdentity>) -> Result<IssuedIdentity, Fault> {
     let agent: AgentId = ask.path.get("agent_id")?;
     let body = ask.body;

@@ -15,7 +15,20 @@
 use lanyard_governance_foundation::Migration;
 
 /// Tables of this service.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[TABLES, LATE];
+
+/// Jobs that were given up, and those whose outcome came all the same. Of those that were given up before, nobody knows
+/// whether their hosts said so: they may.
+const LATE: Migration = Migration {
+    service: "enrolment",
+    number: 2,
+    sql: "ALTER TABLE jobs ADD COLUMN presumed BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN late BIGINT NOT NULL DEFAULT 0;
+UPDATE jobs SET presumed = 1 WHERE state = 'indeterminate' AND result IS NULL;
+",
+};
+
+const TABLES: Migration = Migration {
     service: "enrolment",
     number: 1,
     sql: "CREATE TABLE enrolment_tokens (
@@ -148,4 +161,4 @@ CREATE INDEX jobs_agent ON jobs (tenant_id, agent_id, created_at, job_id);
 CREATE INDEX jobs_due ON jobs (due_at);
 CREATE INDEX jobs_updated ON jobs (updated_at);
 ",
-}];
+};

@@ -6,13 +6,12 @@ use lanyard_governance_api::id::EnrolmentTokenId;
 use lanyard_governance_api::limits::{ENROLMENT_TOKEN_SECONDS, MAX_TEXT_BYTES};
 use lanyard_governance_api::page::{Nothing, Page};
 use lanyard_governance_foundation::database::DatabaseError;
+use lanyard_governance_foundation::page::Cut;
 use lanyard_governance_foundation::{Ask, Fault, Row, Statement};
 
-use crate::State;
-use crate::check;
-use crate::page::Wanted;
 use crate::token::Token;
 use crate::trace::Trace;
+use crate::{State, behind, check};
 
 /// Lifetimes that may be asked for, in seconds: a minute to thirty days.
 const LIFETIMES: std::ops::RangeInclusive<u32> = 60..=2_592_000;
@@ -38,6 +37,9 @@ pub(crate) async fn create(
     if !USES.contains(&max_uses) {
         return Err(Fault::invalid("maxUses must be 1 to 1000"));
     }
+    if let Some(owner) = body.user_id.as_ref().filter(|owner| **owner != person.user) {
+        behind::check_owner(&state.foundation, &person.tenant, owner).await?;
+    }
     let settings = &state.settings;
     let (token, text) = Token::fresh(settings.tokens_name_ca.then(|| settings.ca.certificate_hash()))?;
     let now = state.foundation.clock.now();
@@ -52,6 +54,7 @@ pub(crate) async fn create(
         created_at: now,
         expires_at: now.plus_millis(i64::from(lifetime) * 1_000),
         revoked_at: None,
+        void: None,
     };
     let mut tx = state.foundation.database.write(&ask.caller).await?;
     let sql = "SELECT COUNT(*) AS number FROM enrolment_tokens WHERE tenant_id = $1 AND expires_at > $2";
@@ -91,15 +94,18 @@ pub(crate) async fn list(
     state: State,
     ask: Ask<ep::ListEnrolmentTokens>,
 ) -> Result<Page<EnrolmentToken>, Fault> {
-    let wanted = Wanted::parse(ask.query.limit, ask.query.next_token.as_deref())?;
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
-    let sql = "SELECT token_id, user_id, class, note, uses, max_uses, created_by, created_at, expires_at, revoked_at \
-               FROM enrolment_tokens \
-               WHERE tenant_id = $1 AND (created_at < $2 OR (created_at = $2 AND token_id < $3)) \
-               ORDER BY created_at DESC, token_id DESC LIMIT $4";
-    let select = Statement::new(sql).bind(wanted.at).bind(wanted.id.as_str()).bind(wanted.rows());
-    let items = tx.all(select).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(wanted.page(items, |token| (token.created_at, token.token_id.to_string())))
+    let select = Statement::new(
+        "SELECT token_id, user_id, class, note, uses, max_uses, created_by, created_at, expires_at, revoked_at \
+         FROM enrolment_tokens WHERE tenant_id = $1",
+    );
+    let rows = tx.all(cut.apply(select, "AND", "created_at", "token_id")?).await?;
+    drop(tx);
+    let key = |row: &Row| Ok((row.time("created_at")?, row.text("token_id")?));
+    let mut page = cut.page(rows, key, |row| Ok(read(row)?))?;
+    behind::mark(&state.foundation, ask.caller.tenant()?, &mut page.items).await?;
+    Ok(page)
 }
 
 pub(crate) async fn revoke(state: State, ask: Ask<ep::RevokeEnrolmentToken>) -> Result<Nothing, Fault> {
@@ -136,5 +142,6 @@ fn read(row: &Row) -> Result<EnrolmentToken, DatabaseError> {
         created_at: row.time("created_at")?,
         expires_at: row.time("expires_at")?,
         revoked_at: row.opt_time("revoked_at")?,
+        void: None,
     })
 }

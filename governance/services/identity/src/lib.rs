@@ -9,12 +9,13 @@ mod links;
 mod me;
 mod oidc;
 mod people;
+mod standings;
 mod tenants;
 
 use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::id::{TenantId, UserId};
 use lanyard_governance_foundation::database::Migration;
-use lanyard_governance_foundation::{Fault, Foundation, Routes};
+use lanyard_governance_foundation::{Fault, Foundation, Refusals, Routes};
 
 pub use links::{LINK_SECONDS, first_link, operator_link};
 pub use oidc::{Oidc, OidcError, OidcSettings};
@@ -23,7 +24,31 @@ pub use oidc::{Oidc, OidcError, OidcSettings};
 pub const FIRST_TENANT: &str = "default";
 
 /// Tables.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[TABLES, INVITERS, USED];
+
+/// Who made links for which account, and so could have signed in as it; that stays, whatever becomes of either. And who
+/// invited whom into a tenant. Of accounts that were there before neither is known.
+const INVITERS: Migration = Migration {
+    service: "identity",
+    number: 2,
+    sql: "CREATE TABLE link_makers (
+    user_id TEXT NOT NULL,
+    maker TEXT NOT NULL,
+    PRIMARY KEY (user_id, maker));
+CREATE INDEX sign_in_links_of ON sign_in_links (user_id, expires_at);
+ALTER TABLE memberships ADD COLUMN invited_by TEXT;
+",
+};
+
+/// A link that was used is known as such until it would have run out: who opens it then is somebody to look at.
+const USED: Migration = Migration {
+    service: "identity",
+    number: 3,
+    sql: "ALTER TABLE sign_in_links ADD COLUMN used_at BIGINT;
+",
+};
+
+const TABLES: Migration = Migration {
     service: "identity",
     number: 1,
     sql: "CREATE TABLE tenants (
@@ -61,7 +86,7 @@ CREATE TABLE oidc_flows (
     verifier TEXT NOT NULL,
     expires_at BIGINT NOT NULL);
 ",
-}];
+};
 
 /// How people sign in here.
 #[derive(Debug, Clone)]
@@ -89,11 +114,13 @@ impl std::fmt::Debug for InstallationKey {
 pub struct State {
     pub(crate) foundation: Foundation,
     pub(crate) settings: Settings,
+    pub(crate) refusals: Refusals,
 }
 
 /// The routes.
 pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
-    Routes::new(State { foundation, settings })
+    let refusals = Refusals::new(&foundation);
+    Routes::new(State { foundation, settings, refusals })
         .on::<ep::GetLoginWays, _, _>(links::ways)
         .on_with_headers::<ep::LoginByLink, _, _>(links::login)
         .on_raw::<ep::StartOidc, _, _>(oidc::start)
@@ -105,6 +132,8 @@ pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
         .on::<ep::CreateTenant, _, _>(tenants::create)
         .on::<ep::ListPeople, _, _>(people::list)
         .on::<ep::InvitePerson, _, _>(people::invite)
+        .on::<ep::GetStandings, _, _>(standings::get)
+        .on::<ep::CreateSignInLink, _, _>(people::link)
         .on::<ep::ChangePerson, _, _>(people::change)
         .on::<ep::RemovePerson, _, _>(people::remove)
 }

@@ -5,9 +5,10 @@ use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::page::Nothing;
 use lanyard_governance_api::people::Me;
 use lanyard_governance_foundation::caller::Person;
-use lanyard_governance_foundation::{Ask, Fault, Statement, credentials};
+use lanyard_governance_foundation::{Ask, Fault, Statement, credentials, trail};
 
 use crate::cookie::{self, SameSite};
+use crate::links::about;
 use crate::{State, people, tenants};
 
 /// Tenants one person may choose among; somebody with more of them works by API.
@@ -51,6 +52,9 @@ pub(crate) async fn choose_tenant(state: State, ask: Ask<ep::ChooseTenant>) -> R
     let sql = "UPDATE credentials SET tenant_id = $2, role = $3 WHERE hash = $1";
     let statement = Statement::new(sql).bind(person.credential.as_slice()).bind_id(&chosen);
     tx.run(statement.bind(row.text("role")?)).await?;
+    // Whoever looks at this tenant's trail sees who came, although they signed in elsewhere.
+    let record = about("tenant_entered").with("userId", person.user.as_str());
+    trail::record(&mut tx, &chosen, &*state.foundation.clock, record).await?;
     tx.commit().await?;
     me(&state, person).await
 }
@@ -59,6 +63,8 @@ pub(crate) async fn logout(state: State, ask: Ask<ep::Logout>) -> Result<(Header
     let person = ask.caller.person()?;
     let mut tx = state.foundation.database.across_write().await?;
     credentials::remove(&mut tx, &person.credential).await?;
+    let record = about("person_signed_out").by(&ask.caller);
+    trail::record(&mut tx, &person.tenant, &*state.foundation.clock, record).await?;
     tx.commit().await?;
     let gone = cookie::set(cookie::SESSION, "", 0, SameSite::Strict, &state.settings.public_url)?;
     Ok((gone, Nothing {}))

@@ -195,6 +195,8 @@ fn verified(email: Option<&EndUserEmail>, is: Option<bool>) -> Option<String> {
 async fn let_in(state: &State, who: &Who) -> Result<(HeaderMap, String), Fault> {
     let mut tx = state.foundation.database.across_write().await?;
     let Some(user) = recognised(&mut tx, who).await? else {
+        // Of no tenant: nobody's trail is the place for it.
+        tracing::warn!(issuer = who.issuer, "somebody who is not invited came from the identity provider");
         let who = who.email.as_deref().unwrap_or("this account has no verified address, and it");
         return Err(Fault::forbidden(format!("{who} is not invited here; ask an administrator")));
     };
@@ -228,7 +230,7 @@ async fn recognised(tx: &mut Tx, who: &Who) -> Result<Option<UserId>, Fault> {
     let Some(email) = who.email.as_deref() else { return Ok(None) };
     let sql = "UPDATE users SET issuer = $1, subject = $2 WHERE user_id = (SELECT user_id FROM users \
                WHERE email = $3 AND issuer IS NULL AND operator = 0 ORDER BY created_at, user_id LIMIT 1) \
-               RETURNING user_id";
+               AND issuer IS NULL RETURNING user_id";
     let row = tx.one(Statement::new(sql).bind(issuer).bind(subject).bind(email)).await?;
     Ok(row.map(|row| row.id("user_id")).transpose()?)
 }

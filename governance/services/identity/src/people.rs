@@ -2,14 +2,18 @@
 
 use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::id::{TenantId, UserId};
-use lanyard_governance_api::limits::{DEFAULT_PAGE, MAX_PAGE, MAX_TEXT_BYTES};
+use lanyard_governance_api::limits::MAX_TEXT_BYTES;
 use lanyard_governance_api::page::{Nothing, Page};
 use lanyard_governance_api::people::{Invited, Person, Role};
 use lanyard_governance_foundation::database::DatabaseError;
+use lanyard_governance_foundation::page::Cut;
 use lanyard_governance_foundation::{Ask, Fault, Row, Statement, Tx, credentials, fresh_id, trail};
 
 use crate::State;
 use crate::links::{self, about};
+
+/// People of one tenant; a company of more signs in by tenants of its parts.
+const MAX_PEOPLE: u64 = 10_000;
 
 /// Issuer of people who come by link.
 pub(crate) const LINK_ISSUER: &str = "link";
@@ -24,16 +28,8 @@ pub(crate) fn role(text: &str) -> Result<Role, Fault> {
     }
 }
 
-/// The first `limit` of `limit + 1` rows, and where the next page begins.
-pub(crate) fn page<T>(mut items: Vec<T>, limit: i64, token: impl Fn(&T) -> String) -> Page<T> {
-    let limit = usize::try_from(limit).unwrap_or(1);
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next_token = if more { items.last().map(token) } else { None };
-    Page { items, next_token }
-}
-
-const COLUMNS: &str = "SELECT m.user_id, m.role, m.last_seen_at, u.name, u.email FROM memberships m \
+const COLUMNS: &str = "SELECT m.user_id, m.role, m.created_at, m.last_seen_at, m.invited_by, u.name, u.email, \
+                       u.issuer, u.operator FROM memberships m \
                        JOIN users u ON u.user_id = m.user_id WHERE m.tenant_id = $1";
 
 fn read(row: &Row) -> Result<Person, Fault> {
@@ -45,20 +41,20 @@ fn read(row: &Row) -> Result<Person, Fault> {
         role: role(&row.text("role")?)?,
         last_seen_at,
         joined: last_seen_at.is_some(),
+        invited_by: row.opt_id("invited_by")?,
+        by_link: row.opt_text("issuer")?.as_deref() == Some(LINK_ISSUER) && !row.flag("operator")?,
     })
 }
 
 pub(crate) async fn list(state: State, ask: Ask<ep::ListPeople>) -> Result<Page<Person>, Fault> {
-    let limit = i64::from(ask.query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE));
-    let after = ask.query.next_token.unwrap_or_default();
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
-    let statement = Statement::new(COLUMNS).push(" AND m.user_id > $2 ORDER BY m.user_id LIMIT $3");
-    let rows = tx.all(statement.bind(after).bind(limit + 1)).await?;
-    let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(page(items, limit, |person| person.user_id.to_string()))
+    let rows = tx.all(cut.apply(Statement::new(COLUMNS), "AND", "m.created_at", "m.user_id")?).await?;
+    cut.page(rows, |row| Ok((row.time("created_at")?, row.text("user_id")?)), read)
 }
 
 pub(crate) async fn invite(state: State, ask: Ask<ep::InvitePerson>) -> Result<Invited, Fault> {
+    let inviter = ask.caller.person()?.user.clone();
     let tenant = ask.caller.tenant()?.clone();
     let name = ask.body.name.trim().to_owned();
     if name.is_empty() || name.len() > MAX_TEXT_BYTES {
@@ -70,6 +66,7 @@ pub(crate) async fn invite(state: State, ask: Ask<ep::InvitePerson>) -> Result<I
     }
     let now = state.foundation.clock.now();
     let mut tx = state.foundation.database.across_write().await?;
+    room(&mut tx, &tenant).await?;
     // A link signs in whoever holds it, and the inviter does: it never stands for a person who is known already, and
     // never becomes one that the provider vouches for.
     let by_link = email.is_none() || state.settings.oidc.is_none();
@@ -89,16 +86,16 @@ pub(crate) async fn invite(state: State, ask: Ask<ep::InvitePerson>) -> Result<I
             user
         }
     };
-    let sql = "INSERT INTO memberships (tenant_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)";
+    let sql = "INSERT INTO memberships (tenant_id, user_id, role, created_at, invited_by) VALUES ($1, $2, $3, $4, $5)";
     let statement = Statement::new(sql).bind_id(&tenant).bind_id(&user).bind(ask.body.role.as_str());
-    match tx.run(statement.bind(now)).await {
+    match tx.run(statement.bind(now).bind_id(&inviter)).await {
         Err(DatabaseError::Taken) => {
             return Err(Fault::conflict("this person is in the tenant already; change the role instead"));
         }
         other => other?,
     };
     let link_token = match by_link {
-        true => Some(links::make(&mut tx, &state.foundation, &tenant, &user).await?),
+        true => Some(links::make(&mut tx, &state.foundation, &tenant, &user, Some(&inviter)).await?),
         false => None,
     };
     let record = about("person_invited").by(&ask.caller).with("invited", user.as_str());
@@ -107,6 +104,40 @@ pub(crate) async fn invite(state: State, ask: Ask<ep::InvitePerson>) -> Result<I
     let person = one(&mut tx, &tenant, &user).await?;
     tx.commit().await?;
     Ok(Invited { person, link_token })
+}
+
+/// `POST /people/{user_id}/link`: for somebody whose sign-in has ended, or whose link was lost. One link of a person waits
+/// at a time: an earlier one, wherever it got to, opens nothing any more.
+pub(crate) async fn link(state: State, ask: Ask<ep::CreateSignInLink>) -> Result<Invited, Fault> {
+    let maker = ask.caller.person()?.user.clone();
+    let (tenant, user) = (ask.caller.tenant()?.clone(), ask.path.get::<UserId>("user_id")?);
+    let mut tx = state.foundation.database.across_write().await?;
+    let person = one(&mut tx, &tenant, &user).await?;
+    if !person.by_link {
+        return Err(Fault::conflict(
+            "only people who were invited by a link get another one: everybody else signs in at the identity provider, \
+             and the operator by `lanyard-central sign-in-link` on the machine that runs this",
+        ));
+    }
+    let sql =
+        "UPDATE sign_in_links SET used_at = $3 WHERE tenant_id = $1 AND user_id = $2 AND used_at IS NULL";
+    let now = state.foundation.clock.now();
+    tx.run(Statement::new(sql).bind_id(&tenant).bind_id(&user).bind(now)).await?;
+    let link_token = Some(links::make(&mut tx, &state.foundation, &tenant, &user, Some(&maker)).await?);
+    tx.commit().await?;
+    Ok(Invited { person, link_token })
+}
+
+/// Refuses one more than a tenant may have. Some that are invited at the same instant may slip through.
+async fn room(tx: &mut Tx, tenant: &TenantId) -> Result<(), Fault> {
+    let sql = "SELECT COUNT(*) AS n FROM memberships WHERE tenant_id = $1";
+    let row = tx.one(Statement::new(sql).bind_id(tenant)).await?;
+    match row.map(|row| row.count("n")).transpose()?.unwrap_or(0) >= MAX_PEOPLE {
+        true => {
+            Err(Fault::conflict(format!("a tenant has at most {MAX_PEOPLE} people; remove those who left")))
+        }
+        false => Ok(()),
+    }
 }
 
 /// A person of this address whom another tenant invited before, to sign in at the provider.
@@ -127,7 +158,8 @@ async fn one(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<Person, Fa
 
 /// Refuses to leave a tenant without anybody who can mend it. Takes the rows of its administrators.
 async fn keep_an_admin(tx: &mut Tx, tenant: &TenantId, but: &UserId) -> Result<(), Fault> {
-    let sql = "SELECT user_id FROM memberships WHERE tenant_id = $1 AND role = 'admin' {lock}";
+    let sql =
+        "SELECT user_id FROM memberships WHERE tenant_id = $1 AND role = 'admin' ORDER BY user_id {lock}";
     let rows = tx.all(Statement::new(sql).bind_id(tenant)).await?;
     let mut others = 0;
     for row in &rows {

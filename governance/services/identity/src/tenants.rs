@@ -60,14 +60,17 @@ async fn member(
 
 pub(crate) async fn list(state: State, ask: Ask<ep::ListTenants>) -> Result<Page<TenantInfo>, Fault> {
     ask.caller.person()?;
-    let limit = i64::from(ask.query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE));
+    let limit = ask.query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE) as usize;
     let mut tx = state.foundation.database.across_read().await?;
     let sql =
         "SELECT tenant_id, name, created_at FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2";
     let after = ask.query.next_token.unwrap_or_default();
-    let rows = tx.all(Statement::new(sql).bind(after).bind(limit + 1)).await?;
-    let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(crate::people::page(items, limit, |tenant| tenant.tenant_id.to_string()))
+    let rows = tx.all(Statement::new(sql).bind(after).bind_u64(limit as u64 + 1)).await?;
+    let mut items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_token = items.last().filter(|_| more).map(|last| last.tenant_id.to_string());
+    Ok(Page { items, next_token })
 }
 
 pub(crate) async fn create(state: State, ask: Ask<ep::CreateTenant>) -> Result<TenantInfo, Fault> {

@@ -9,7 +9,7 @@ use axum::body::{Body, to_bytes};
 use http::{Method, Request, StatusCode, header};
 use lanyard_governance_foundation::caller::Caller;
 use lanyard_governance_foundation::testing::{Ground, on_both};
-use lanyard_governance_foundation::{Clock as _, credentials};
+use lanyard_governance_foundation::{Clock as _, Statement, credentials};
 use lanyard_service_identity::{InstallationKey, LINK_SECONDS, MIGRATIONS, Settings, operator_link, routes};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -62,6 +62,15 @@ impl Site {
         (status, body, cookie.unwrap_or_default())
     }
 
+    /// Reasons in records of a kind.
+    async fn recorded(&self, kind: &str) -> Vec<String> {
+        let mut tx = self.ground.foundation.database.across_read().await.unwrap();
+        let rows = tx.all(Statement::new("SELECT event FROM trail")).await.unwrap();
+        let events = rows.iter().map(|row| row.json::<Value>("event").unwrap());
+        let of_kind = events.filter(|event| event["eventType"] == kind);
+        of_kind.map(|event| event["payload"]["reason"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     async fn operator(&self) -> String {
         let link = operator_link(&self.ground.foundation).await.unwrap();
         self.by_link(&link).await
@@ -97,6 +106,17 @@ async fn a_link_works_once_and_not_too_late_and_its_cookie_is_guarded() {
         let late = operator_link(&ground.foundation).await.unwrap();
         ground.clock.set(i64::from(LINK_SECONDS) * 1_000 + 1);
         assert_eq!(login(late).await.0, StatusCode::UNAUTHORIZED, "used too late");
+        assert_eq!(login("lsl_never_made".to_owned()).await.0, StatusCode::UNAUTHORIZED);
+        // Who it was for sees that it was tried; whatever was never made is nobody's.
+        let both = async {
+            while site.recorded("sign_in_refused").await.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), both).await.unwrap();
+        let mut why = site.recorded("sign_in_refused").await;
+        why.sort();
+        assert_eq!(why, ["the link has run out", "the link was used or replaced before"]);
     })
     .await;
 }
@@ -193,6 +213,52 @@ async fn roles_count_from_the_next_request_on_and_somebody_must_be_left() {
             StatusCode::NO_CONTENT
         );
         assert_eq!(site.who(&admin).await, Caller::Nobody);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_came_by_link_gets_another_and_stays_the_same_person() {
+    on_both(MIGRATIONS, |ground| async move {
+        let site = Site::new(ground.clone());
+        let admin = site.operator().await;
+        let (approver, id) = site.somebody(&admin, "approver").await;
+        let path = format!("/people/{id}/link");
+        let made = |by: &str| {
+            let (by, path) = (by.to_owned(), path.clone());
+            let site = &site;
+            async move { site.ask(Method::POST, &path, Some(&by), json!({})).await }
+        };
+        assert_eq!(made(&approver).await.0, StatusCode::FORBIDDEN);
+        let (status, lost, _) = made(&admin).await;
+        assert_eq!((status, &lost["person"]["userId"]), (StatusCode::CREATED, &json!(id)));
+        let again = made(&admin).await.1;
+        let open = json!({ "token": lost["linkToken"] });
+        assert_eq!(site.ask(Method::POST, "/login/link", None, open).await.0, StatusCode::UNAUTHORIZED, "replaced");
+        let token = site.by_link(again["linkToken"].as_str().unwrap()).await;
+        let (_, me, _) = site.ask(Method::GET, "/me", Some(&token), json!({})).await;
+        assert_eq!((&me["userId"], &me["role"]), (&json!(id), &json!("approver")));
+        // Others have their own ways in: the operator, whoever the provider vouches for, people of another tenant.
+        let sql = "INSERT INTO users (user_id, name, issuer, subject, operator, created_at) \
+                   VALUES ('usr_sso', 'x', 'https://idp.example', 's', 0, 0)";
+        let member = "INSERT INTO memberships (tenant_id, user_id, role, created_at) VALUES ('default', 'usr_sso', 'viewer', 0)";
+        let mut tx = ground.foundation.database.across_write().await.unwrap();
+        for sql in [sql, member] {
+            tx.run(Statement::new(sql)).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let (_, me, _) = site.ask(Method::GET, "/me", Some(&admin), json!({})).await;
+        for (user, status) in [
+            (me["userId"].as_str().unwrap(), StatusCode::CONFLICT),
+            ("usr_sso", StatusCode::CONFLICT),
+            ("usr_of_another_tenant", StatusCode::NOT_FOUND),
+        ] {
+            let path = format!("/people/{user}/link");
+            assert_eq!(site.ask(Method::POST, &path, Some(&admin), json!({})).await.0, status, "{user}");
+        }
+        let people = site.ask(Method::GET, "/people", Some(&admin), json!({})).await.1;
+        let by_link = people["items"].as_array().unwrap().iter().filter(|person| person["byLink"] == true);
+        assert_eq!(by_link.map(|person| &person["userId"]).collect::<Vec<_>>(), [&json!(id)]);
     })
     .await;
 }

@@ -108,9 +108,9 @@ async fn tell(foundation: &Foundation, tenant: &TenantId, id: &SessionId) -> Res
     tx.commit().await.map_err(Fault::from)
 }
 
-/// The host is not enrolled any more: nobody is there to be told.
+/// The host is not enrolled any more: nobody is there to be told. An address that leads elsewhere says nothing of that.
 fn is_final(fault: &Fault) -> bool {
-    matches!(fault.wire.code, ErrorCode::AgentRevoked | ErrorCode::ResourceNotFound)
+    fault.wire.code == ErrorCode::AgentRevoked || fault.is_absent()
 }
 
 /// Tells the hosts whose turn it is.

@@ -2,7 +2,7 @@
 
 use lanyard_governance_api::endpoint::{AppendEvents, ListEvents};
 use lanyard_governance_api::id::TenantId;
-use lanyard_governance_api::limits::MAX_BATCH;
+use lanyard_governance_api::limits::{DEFAULT_PAGE, MAX_BATCH, MAX_PAGE};
 use lanyard_governance_api::session::{EventPage, EventsAccepted};
 use lanyard_governance_foundation::database::Value;
 use lanyard_governance_foundation::{Ask, Fault, Statement, Tx};
@@ -10,10 +10,16 @@ use lanyard_protocol::ErrorCode;
 use lanyard_protocol::event::SessionEvent;
 use lanyard_protocol::id::SessionId;
 
-use crate::list::limit;
 use crate::{Settings, State, store};
 
-/// Bytes of one page of events, whatever the rows wanted. One event may be longer by itself.
+/// How much of a timeline is read at once. One event may be longer by itself than all bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) rows: u32,
+    pub(crate) bytes: usize,
+}
+
+/// Bytes of one page of events, whatever the rows wanted.
 const MAX_PAGE_BYTES: usize = 4 << 20;
 
 /// Rows read at once, so that a page of long events is not read whole before it is cut.
@@ -108,16 +114,16 @@ fn bounded(settings: &Settings, events: u64, bytes: u64) -> Result<(), Fault> {
     Err(Fault::new(ErrorCode::PayloadTooLarge, text))
 }
 
-/// Events after a number, at most so many and about [`MAX_PAGE_BYTES`].
+/// Events after a number, at most as much as `extent`.
 pub(crate) async fn after(
     tx: &mut Tx,
     session: &SessionId,
     mut after: u64,
-    limit: u32,
+    extent: Extent,
 ) -> Result<Vec<Kept>, Fault> {
     let (mut kept, mut bytes) = (Vec::new(), 0);
-    while kept.len() < limit as usize && bytes < MAX_PAGE_BYTES {
-        let rows = CHUNK.min(limit - u32::try_from(kept.len()).unwrap_or(limit));
+    while kept.len() < extent.rows as usize && bytes < extent.bytes {
+        let rows = CHUNK.min(extent.rows - u32::try_from(kept.len()).unwrap_or(extent.rows));
         let sql = "SELECT seq, event FROM session_events WHERE tenant_id = $1 AND session_id = $2 AND seq > $3 \
                    ORDER BY seq LIMIT $4";
         // A number beyond what is stored: nothing comes after it.
@@ -126,7 +132,7 @@ pub(crate) async fn after(
         let last = found.len() < rows as usize;
         for row in found {
             let event = Kept { seq: row.count("seq")?, json: row.text("event")? };
-            if !kept.is_empty() && bytes + event.json.len() > MAX_PAGE_BYTES {
+            if !kept.is_empty() && bytes + event.json.len() > extent.bytes {
                 return Ok(kept);
             }
             bytes += event.json.len();
@@ -140,13 +146,24 @@ pub(crate) async fn after(
     Ok(kept)
 }
 
+/// Rows wanted of a timeline, which goes on by number and not by token.
+fn limit(wanted: Option<u32>) -> Result<u32, Fault> {
+    let limit = wanted.unwrap_or(DEFAULT_PAGE);
+    match (1..=MAX_PAGE).contains(&limit) {
+        true => Ok(limit),
+        false => Err(Fault::invalid(format!("limit must be 1 to {MAX_PAGE}"))),
+    }
+}
+
 /// `GET /sessions/{id}/events`.
 pub(crate) async fn list(state: State, ask: Ask<ListEvents>) -> Result<EventPage, Fault> {
     let session: SessionId = ask.path.get("session_id")?;
     let limit = limit(ask.query.limit)?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let seen = store::seen(&mut tx, &ask.caller, &session).await?;
-    let kept = after(&mut tx, &session, ask.query.after.unwrap_or(0), limit).await?;
+    let kept =
+        after(&mut tx, &session, ask.query.after.unwrap_or(0), Extent { rows: limit, bytes: MAX_PAGE_BYTES })
+            .await?;
     let read = |event: &Kept| {
         serde_json::from_str(&event.json).map_err(|e| Fault::internal("an event cannot be read", &e))
     };

@@ -185,10 +185,17 @@ impl TokenKey {
 
 impl GatewaySettings {
     /// What a session is handed; nothing where its tenant has no token.
-    pub(crate) fn grant(&self, tenant: &TenantId, session: &SessionId, now: Timestamp) -> Option<LlmGateway> {
+    pub(crate) fn grant(
+        &self,
+        tenant: &TenantId,
+        session: &SessionId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Option<LlmGateway> {
         let (auth_token, expires_at) = match &self.tokens {
             Tokens::Minted { key, seconds } => {
-                let expires_at = now.plus_millis(i64::from(*seconds) * 1_000);
+                // A token does not outlive its session.
+                let expires_at = now.plus_millis(i64::from(*seconds) * 1_000).min(until);
                 (key.mint(tenant, session, expires_at)?, Some(expires_at))
             }
             Tokens::Fixed { tenants, others } => (tenants.get(tenant).or(others.as_ref())?.clone(), None),
@@ -216,6 +223,16 @@ mod tests {
 
     fn token() -> String {
         key(1).mint(&"acme.de".parse().unwrap(), &"ses:1.a".parse().unwrap(), at(1_000)).unwrap()
+    }
+
+    #[test]
+    fn a_token_does_not_outlive_its_session() {
+        let tokens = Tokens::Minted { key: key(1), seconds: 60 };
+        let gateway = GatewaySettings { endpoint: "https://llm".to_owned(), model: None, tokens };
+        let until = |end| {
+            gateway.grant(&"t".parse().unwrap(), &"s".parse().unwrap(), at(1), at(end)).unwrap().expires_at
+        };
+        assert_eq!((until(1_000), until(30)), (Some(at(61)), Some(at(30))));
     }
 
     #[test]
@@ -260,7 +277,7 @@ mod tests {
             },
         };
         let token = |gateway: &GatewaySettings, tenant: &str| {
-            gateway.grant(&tenant.parse().unwrap(), &"s".parse().unwrap(), at(1)).map(|g| g.auth_token)
+            gateway.grant(&tenant.parse().unwrap(), &"s".parse().unwrap(), at(1), at(9)).map(|g| g.auth_token)
         };
         assert_eq!(token(&gateway(None), "a").as_deref(), Some("of-a"));
         assert_eq!(token(&gateway(None), "b"), None);

@@ -9,7 +9,8 @@ use lanyard_governance_api::page::Nothing;
 use lanyard_governance_api::policy::{BundleQuery, IssuedPolicy};
 use lanyard_governance_api::session::{ResumeRequest, SessionGrant, SessionLimits, SessionRequest};
 use lanyard_governance_foundation::caller::Agent;
-use lanyard_governance_foundation::{Ask, Caller, Fault, Statement, fresh_id, trail};
+use lanyard_governance_foundation::{Ask, Caller, Fault, Statement, Tx, fresh_id, trail};
+use lanyard_protocol::envelope::Severity;
 use lanyard_protocol::id::{SessionId, WorkspaceId};
 use lanyard_protocol::session::SessionState;
 use lanyard_protocol::{ErrorCode, Timestamp};
@@ -90,7 +91,7 @@ pub(crate) async fn resume(state: State, ask: Ask<ResumeSession>) -> Result<Sess
     let agent = ask.caller.agent()?;
     let id: SessionId = ask.path.get("session_id")?;
     let ResumeRequest {
-        checkpoint_cursor: _,
+        checkpoint_cursor: cursor,
         client_info,
         supported_capabilities: capabilities,
         supported_tools: tools,
@@ -101,8 +102,11 @@ pub(crate) async fn resume(state: State, ask: Ask<ResumeSession>) -> Result<Sess
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let session = store::seen(&mut tx, &ask.caller, &id).await?;
     drop(tx);
-    go_on(&session, state.foundation.clock.now())?;
-    renew(&state, &ask.caller, agent, session, &offer).await
+    // One that did not fit may be tried again once it does.
+    if !session.never_fitted() {
+        go_on(&session, state.foundation.clock.now())?;
+    }
+    renew(&state, &ask.caller, agent, session, (&offer, cursor)).await
 }
 
 /// Whether a session may go on at all.
@@ -119,6 +123,40 @@ fn go_on(session: &Session, now: Timestamp) -> Result<(), Fault> {
         return Err(Fault::new(ErrorCode::SessionExpired, text));
     }
     Ok(())
+}
+
+/// Refuses a host that holds less of a session than it has told: its records were set back, to a backup or a snapshot.
+/// What it does from there would get numbers that the timeline has given to something else, and be lost here.
+fn set_back(session: &Session, cursor: Option<u64>) -> Option<Fault> {
+    let (held, told) = (cursor?, session.last_seq.max(session.state_seq));
+    (held < told).then(|| {
+        let text = format!(
+            "this host holds {held} events of the session {}, and has told of {told}: its records were set back; start a \
+             new session",
+            session.id
+        );
+        Fault::conflict(text).with("lastSeq", told)
+    })
+}
+
+/// Says so in the console and in the trail, once however often it is tried.
+async fn note_set_back(
+    state: &State,
+    tx: &mut Tx,
+    caller: &Caller,
+    session: &Session,
+    refused: &Fault,
+) -> Result<(), Fault> {
+    const REASON: &str = "its host's records were set back: it cannot go on";
+    if session.reason.as_deref() == Some(REASON) {
+        return Ok(());
+    }
+    let clock = &*state.foundation.clock;
+    let sql = "UPDATE sessions SET reason = $3, updated_at = $4 WHERE tenant_id = $1 AND session_id = $2";
+    tx.run(Statement::new(sql).bind_id(&session.id).bind(REASON).bind(clock.now())).await?;
+    let record = store::record("session_set_back", &session.id, &session.workspace).by(caller);
+    let record = record.severity(Severity::Warning).with("reason", refused.wire.message.as_str());
+    trail::record(tx, caller.tenant()?, clock, record).await
 }
 
 fn word(state: SessionState) -> serde_json::Value {
@@ -140,7 +178,7 @@ async fn again(
     if !known.never_fitted() {
         go_on(&known, state.foundation.clock.now())?;
     }
-    renew(state, caller, agent, known, offer).await
+    renew(state, caller, agent, known, (offer, None)).await
 }
 
 /// A new handshake of a session that is there.
@@ -149,7 +187,7 @@ async fn renew(
     caller: &Caller,
     agent: &Agent,
     session: Session,
-    offer: &Offer,
+    (offer, cursor): (&Offer, Option<u64>),
 ) -> Result<SessionGrant, Fault> {
     let handshake = shake(state, agent, &session.id, &session.directories, offer).await?;
     let foundation = &state.foundation;
@@ -160,6 +198,11 @@ async fn renew(
     let revived = session.never_fitted();
     if !revived {
         go_on(&session, now)?;
+    }
+    if let Some(refused) = set_back(&session, cursor) {
+        note_set_back(state, &mut tx, caller, &session, &refused).await?;
+        tx.commit().await?;
+        return Err(refused);
     }
     let fits = handshake.misfit.is_none();
     // Prolonged by a handshake that succeeded only.
@@ -305,7 +348,8 @@ impl State {
         SessionGrant {
             compatibility_status: store::status(fits),
             incompatibility_reason: misfit,
-            llm_gateway: gateway.and_then(|gateway| gateway.grant(&agent.tenant, &session_id, now)),
+            llm_gateway: gateway
+                .and_then(|gateway| gateway.grant(&agent.tenant, &session_id, now, expires_at)),
             limits: SessionLimits {
                 max_steps: self.settings.max_steps,
                 max_session_tokens: bundle.llm_policy.max_session_tokens,

@@ -14,6 +14,7 @@ mod cancel;
 mod chores;
 mod compatible;
 mod events;
+mod forgetting;
 pub mod gateway;
 mod handshake;
 mod list;
@@ -28,8 +29,8 @@ mod tests;
 use std::sync::Arc;
 
 use lanyard_governance_api::endpoint::{
-    AppendEvents, CancelSession, CompleteTask, CreateSession, CreateTask, GetSession, ListEvents,
-    ListSessions, ListTasks, RenameSession, ReportState, ResumeSession, StreamEvents,
+    AppendEvents, CancelSession, CompleteTask, CreateSession, CreateTask, ForgetSessions, GetSession,
+    ListEvents, ListSessions, ListTasks, RenameSession, ReportState, ResumeSession, StreamEvents,
 };
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_api::limits::SESSION_SECONDS;
@@ -170,6 +171,7 @@ pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
         .on::<GetSession, _, _>(list::get)
         .on::<CancelSession, _, _>(cancel::cancel)
         .on::<RenameSession, _, _>(standing::rename)
+        .on::<ForgetSessions, _, _>(forgetting::forget)
         .on::<ReportState, _, _>(standing::report)
         .on::<CreateTask, _, _>(tasks::create)
         .on::<ListTasks, _, _>(tasks::list)

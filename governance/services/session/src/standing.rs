@@ -21,7 +21,7 @@ impl Session {
 
     /// It never started, because host and policy did not fit.
     pub(crate) fn never_fitted(&self) -> bool {
-        self.state == SessionState::SessionFailed && !self.compatible && self.state_seq == 0
+        self.state == SessionState::SessionFailed && !self.compatible && self.state_seq == 0 && !self.lapsed()
     }
 }
 

@@ -18,7 +18,7 @@ use lanyard_governance_foundation::{Caller, Fault, Foundation, RawAsk, credentia
 use lanyard_protocol::id::SessionId;
 use tokio::time::Instant;
 
-use crate::events::{self, Kept, topic};
+use crate::events::{self, Extent, Kept, topic};
 use crate::{State, store};
 
 /// How often a stream looks although nobody woke it; a sign-in that ended is noticed by then.
@@ -30,8 +30,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Longest life of one stream. A proxy's buffers and a replica's share of streams are evened out by then.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// Events read at once.
-const PAGE: u32 = 100;
+/// Read at once, and held until whoever follows has taken it: small, because many may follow and not read.
+const PAGE: Extent = Extent { rows: 16, bytes: 128 << 10 };
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 

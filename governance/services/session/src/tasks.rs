@@ -4,13 +4,13 @@ use lanyard_governance_api::endpoint::{CompleteTask, CreateTask, ListTasks};
 use lanyard_governance_api::page::Page;
 use lanyard_governance_api::session::{CentralTask, TaskCompletion, TaskReport};
 use lanyard_governance_foundation::database::DatabaseError;
+use lanyard_governance_foundation::page::Cut;
 use lanyard_governance_foundation::{Ask, Fault, Row, Statement, Tx};
-use lanyard_protocol::ErrorCode;
 use lanyard_protocol::id::{SessionId, TaskId};
 use lanyard_protocol::limits::MAX_PROMPT_BYTES;
 use lanyard_protocol::session::TaskState;
+use lanyard_protocol::{ErrorCode, Timestamp};
 
-use crate::list::{limit, read_token, token};
 use crate::standing::clipped;
 use crate::{State, store};
 
@@ -118,29 +118,15 @@ fn said(task: &CentralTask) -> TaskCompletion {
 /// `GET /sessions/{id}/tasks`.
 pub(crate) async fn list(state: State, ask: Ask<ListTasks>) -> Result<Page<CentralTask>, Fault> {
     let session: SessionId = ask.path.get("session_id")?;
-    let limit = limit(ask.query.limit)?;
-    let below = match &ask.query.next_token {
-        None => i64::MAX,
-        Some(token) => {
-            let (number, of) = read_token(token)?;
-            if of != session.as_str() {
-                return Err(Fault::invalid("nextToken is none that this list gave"));
-            }
-            number
-        }
-    };
+    // Their numbers order tasks as instants do other things.
+    let cut = Cut::of(ask.query.limit, ask.query.next_token.as_deref())?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     store::seen(&mut tx, &ask.caller, &session).await?;
     let sql = format!(
-        "SELECT {COLUMNS}, t.number FROM session_tasks t WHERE t.tenant_id = $1 AND t.session_id = $2 \
-         AND t.number < $3 ORDER BY t.number DESC LIMIT $4"
+        "SELECT {COLUMNS}, t.number FROM session_tasks t WHERE t.tenant_id = $1 AND t.session_id = $2"
     );
-    let rows = tx.all(Statement::new(sql).bind_id(&session).bind(below).bind(limit + 1)).await?;
-    let shown = rows.len().min(limit as usize);
-    let items = rows.iter().take(shown).map(task).collect::<Result<Vec<_>, _>>()?;
-    let next_token = match rows.get(shown.saturating_sub(1)).filter(|_| rows.len() > shown) {
-        Some(last) => Some(token(last.int("number")?, session.as_str())),
-        None => None,
-    };
-    Ok(Page { items, next_token })
+    let statement = cut.apply(Statement::new(sql).bind_id(&session), "AND", "t.number", "t.task_id")?;
+    let rows = tx.all(statement).await?;
+    let key = |row: &Row| Ok((Timestamp::from_millis(row.int("number")?), row.text("task_id")?));
+    cut.page(rows, key, |row| Ok(task(row)?))
 }

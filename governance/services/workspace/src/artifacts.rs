@@ -29,7 +29,15 @@ pub(crate) async fn list(state: State, ask: Ask<ListArtifacts>) -> Result<Page<A
         "SELECT {} FROM workspace_artifacts WHERE tenant_id = $1 AND workspace_id = $2",
         keep::COLUMNS
     );
-    let statement = Statement::new(sql).bind_id(&workspace);
+    let mut statement = Statement::new(sql).bind_id(&workspace);
+    if let Some(session) = &ask.query.session_id {
+        let place = statement.next_placeholder();
+        statement = statement.push(&format!(" AND session_id = ${place}")).bind_id(session);
+    }
+    if let Some(kind) = ask.query.artifact_type {
+        let place = statement.next_placeholder();
+        statement = statement.push(&format!(" AND artifact_type = ${place}")).bind(keep::type_name(kind));
+    }
     let rows = tx.all(cut.apply(statement, "AND", "created_at", "record_id")?).await?;
     cut.page(rows, |row| Ok((row.time("created_at")?, row.text("record_id")?)), keep::artifact)
 }

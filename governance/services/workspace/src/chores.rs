@@ -13,9 +13,8 @@ use lanyard_protocol::id::WorkspaceId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::removal;
 use crate::store::Settings;
-use crate::{State, workspaces};
+use crate::{State, forgetting, removal, workspaces};
 
 const DAY_MILLIS: i64 = 24 * 3_600_000;
 
@@ -44,6 +43,9 @@ pub async fn chores(foundation: Foundation, settings: Settings, stop: Cancellati
             if let Err(fault) = removal::sweep(&state).await {
                 tracing::warn!(%fault, "objects without a name are removed later");
             }
+            if let Err(fault) = forgetting::sweep(&state).await {
+                tracing::warn!(%fault, "what was said in deleted sessions is removed later");
+            }
             waiter.wait(SWEEP_EVERY).await;
         };
         tokio::select! {
@@ -63,17 +65,19 @@ async fn purge(state: &State) -> Result<Purged, Fault> {
     let now = state.foundation.clock.now();
     let cutoff = now.plus_millis(-i64::from(WORKSPACE_IDLE_DAYS) * DAY_MILLIS);
     let mut purged = Purged::default();
-    let mut after = (Timestamp::from_millis(0), String::new());
+    let mut after = (Timestamp::from_millis(0), String::new(), String::new());
     loop {
         let mut tx = state.foundation.database.across_read().await?;
         let sql = "SELECT tenant_id, workspace_id, last_active_at FROM workspaces WHERE last_active_at < $1 \
-            AND (last_active_at > $2 OR (last_active_at = $2 AND workspace_id > $3)) \
-            ORDER BY last_active_at, workspace_id LIMIT $4";
-        let statement = Statement::new(sql).bind(cutoff).bind(after.0).bind(after.1.as_str()).bind(BATCH);
+            AND (last_active_at, tenant_id, workspace_id) > ($2, $3, $4) \
+            ORDER BY last_active_at, tenant_id, workspace_id LIMIT $5";
+        let (at, tenant, workspace) = &after;
+        let statement = Statement::new(sql).bind(cutoff).bind(*at).bind(tenant.as_str());
+        let statement = statement.bind(workspace.as_str()).bind(BATCH);
         let rows = tx.all(statement).await?;
         drop(tx);
         let Some(last) = rows.last() else { break };
-        after = (last.time("last_active_at")?, last.text("workspace_id")?);
+        after = (last.time("last_active_at")?, last.text("tenant_id")?, last.text("workspace_id")?);
         for row in &rows {
             let (tenant, workspace) = (row.id("tenant_id")?, row.id("workspace_id")?);
             match purge_one(state, &tenant, &workspace, cutoff, now).await {

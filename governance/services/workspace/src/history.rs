@@ -13,7 +13,7 @@ use object_store::GetResult;
 
 use crate::State;
 use crate::keep::{self, Which};
-use crate::{artifacts, workspaces};
+use crate::{artifacts, forgetting, workspaces};
 use lanyard_governance_foundation::page::Cut;
 
 /// Longest thread that is answered as messages, in bytes: what a service answers another, and what a browser reads at
@@ -145,15 +145,19 @@ pub(crate) async fn delete(state: State, ask: Ask<DeleteSessionHistory>) -> Resu
     let now = state.foundation.clock.now();
     let mut tx = state.foundation.database.write(&ask.caller).await?;
     workspaces::take(&mut tx, &ask.caller, &workspace, now).await?;
-    let which = keep::history_record(&session);
-    let gone = keep::drop_records(&mut tx, &workspace, Which::Record(&which), now).await?;
-    if gone.records == 0 {
-        return Err(no_history(&session));
+    let gone = keep::drop_records(&mut tx, &workspace, Which::Session(session.as_str()), now).await?;
+    // Also where nothing is kept yet: something may have been said.
+    forgetting::intend(&mut tx, &workspace, Some(&session), None, now).await?;
+    if gone.records > 0 {
+        let record = workspaces::trail_record("session_history_deleted", &workspace)
+            .by(&ask.caller)
+            .about_session(&session, Some(&workspace))
+            .with("artifacts", gone.records);
+        trail::record(&mut tx, ask.caller.tenant()?, state.foundation.clock.as_ref(), record).await?;
     }
-    let record = workspaces::trail_record("session_history_deleted", &workspace)
-        .by(&ask.caller)
-        .about_session(&session, Some(&workspace));
-    trail::record(&mut tx, ask.caller.tenant()?, state.foundation.clock.as_ref(), record).await?;
     tx.commit().await?;
-    Ok(Nothing {})
+    match gone.records {
+        0 => Err(no_history(&session)),
+        _ => Ok(Nothing {}),
+    }
 }

@@ -47,8 +47,8 @@ pub(crate) enum Which<'a> {
     All,
     /// All with this content.
     Content(&'a str),
-    /// One.
-    Record(&'a str),
+    /// All of this session.
+    Session(&'a str),
 }
 
 /// The spelling in the database, which is that of the wire.
@@ -262,7 +262,7 @@ pub(crate) async fn drop_records(
     let (condition, value) = match which {
         Which::All => ("", None),
         Which::Content(hash) => (" AND sha256 = $3", Some(hash)),
-        Which::Record(record) => (" AND record_id = $3", Some(record)),
+        Which::Session(session) => (" AND session_id = $3", Some(session)),
     };
     let bound = |sql: String| {
         let statement = Statement::new(sql).bind_id(workspace);

@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod chores;
+mod forgetting;
 mod history;
 mod keep;
 mod removal;

@@ -9,7 +9,27 @@
 use lanyard_governance_foundation::Migration;
 
 /// Tables.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[TABLES, FORGETTING];
+
+/// What the Session Service is still to be asked to remove: see [`crate::forgetting`].
+const FORGETTING: Migration = Migration {
+    service: "workspace",
+    number: 2,
+    sql: "CREATE TABLE workspace_forgetting (
+    tenant_id TEXT NOT NULL,
+    workspace_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    changed_before BIGINT,
+    due_at BIGINT NOT NULL,
+    attempts BIGINT NOT NULL,
+    wanted BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, workspace_id, session_id));
+{{isolate workspace_forgetting}}
+CREATE INDEX workspace_forgetting_due ON workspace_forgetting (due_at);
+",
+};
+
+const TABLES: Migration = Migration {
     service: "workspace",
     number: 1,
     sql: "CREATE TABLE workspaces (
@@ -63,4 +83,4 @@ CREATE TABLE workspace_removals (
 {{isolate workspace_removals}}
 CREATE INDEX workspace_removals_due ON workspace_removals (due_at);
 ",
-}];
+};

@@ -2,7 +2,8 @@
 //!
 //! The row is written when the content is durable, not before. Content that fits one part goes to the store in one piece
 //! under its hash; longer content goes part by part under a key of its own and is then moved under its hash. Whatever
-//! ends an upload early leaves nothing that counts, and what it left in the store is on the list of removals.
+//! ends an upload early leaves nothing that counts, and what it left in the store is on the list of removals; all but the
+//! parts of an unfinished S3 upload, which only the bucket's own rule takes away (`docs/deployment.md`).
 
 use std::time::Duration;
 

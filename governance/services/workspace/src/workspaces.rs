@@ -13,8 +13,8 @@ use lanyard_protocol::id::WorkspaceId;
 use lanyard_protocol::session::WorkspaceScope;
 use sha2::{Digest as _, Sha256};
 
-use crate::State;
 use crate::keep::{self, Which};
+use crate::{State, forgetting};
 use lanyard_governance_foundation::page::Cut;
 
 /// Longest path of a directory, in bytes; what Linux takes.
@@ -256,5 +256,7 @@ pub(crate) async fn remove(
     if tx.run(statement).await? == 0 {
         return Ok(None);
     }
+    // One that nobody used for long may have sessions all the same that go on and keep nothing.
+    forgetting::intend(tx, id, None, idle_since, now).await?;
     keep::drop_records(tx, id, Which::All, now).await.map(Some)
 }

@@ -74,7 +74,7 @@ async fn a_session_has_so_many_questions_and_takes_no_room_from_another() {
         let columns = &["approval_id", "agent_id", "user_id", "session_id", "state", "record", "received_at"];
         let row = |n: i64| -> Vec<Bound> {
             let id = format!("kept{n}");
-            vec![id.into(), "one".into(), "u".into(), "s".into(), "pending".into(), "{}".into(), n.into()]
+            vec![id.into(), "one".into(), "u".into(), "s".into(), "expired".into(), "{}".into(), n.into()]
         };
         let mut tx = rig.ground.foundation.database.write(&host).await.unwrap();
         tx.insert_many("approvals", columns, (0..9_998).map(row).collect(), "").await.unwrap();

@@ -55,8 +55,8 @@ impl Answer {
 impl Rig {
     pub(super) fn new(ground: Arc<Ground>) -> Self {
         let others = Others::default();
-        let here =
-            HashMap::from([(Service::Enrolment, others.router()), (Service::Session, others.router())]);
+        let played = [Service::Enrolment, Service::Session, Service::Identity];
+        let here: HashMap<_, _> = played.map(|service| (service, others.router())).into();
         ground.foundation.peers.set_here(here);
         let router = routes(ground.foundation.clone()).finish().0;
         Self { ground, others, router }

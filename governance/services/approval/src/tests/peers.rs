@@ -1,4 +1,4 @@
-//! Stand-ins for the Enrolment and the Session Service.
+//! Stand-ins for the Enrolment, the Session and the Identity Service.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use lanyard_governance_api::agent::AgentInfo;
 use lanyard_governance_api::command::{CommandsQueued, NewCommand};
-use lanyard_governance_api::endpoint::{GetAgent, GetJob, GetSession, QueueCommand};
+use lanyard_governance_api::endpoint::{GetAgent, GetJob, GetSession, GetStandings, QueueCommand};
 use lanyard_governance_api::job::Job;
+use lanyard_governance_api::people::{Role, Standing, Standings};
 use lanyard_governance_api::session::SessionInfo;
 use lanyard_governance_foundation::{Ask, Fault, Routes};
 use serde_json::json;
@@ -30,6 +31,14 @@ pub(crate) struct Inner {
     pub(super) asked: HashMap<String, u32>,
     /// Commands by host.
     pub(super) queued: Vec<(String, NewCommand)>,
+    /// Whose link each account came by.
+    pub(super) hands: HashMap<String, Vec<String>>,
+    /// Accounts of which more is known than is told.
+    pub(super) endless: Vec<String>,
+    /// The Session Service's address leads elsewhere.
+    pub(super) elsewhere: bool,
+    /// Takes commands and never answers.
+    pub(super) hangs: bool,
     /// Takes no commands.
     pub(super) away: bool,
 }
@@ -47,6 +56,7 @@ impl Others {
             .on::<GetJob, _, _>(get_job)
             .on::<GetSession, _, _>(get_session)
             .on::<QueueCommand, _, _>(queue)
+            .on::<GetStandings, _, _>(standings)
             .finish()
             .0
     }
@@ -89,7 +99,12 @@ async fn get_job(others: Others, ask: Ask<GetJob>) -> Result<Job, Fault> {
 async fn get_session(others: Others, ask: Ask<GetSession>) -> Result<SessionInfo, Fault> {
     let id: String = ask.path.get("session_id")?;
     let job = others.with(|inner| inner.sessions.get(&id).cloned());
-    let job = job.ok_or_else(|| Fault::not_found("session", &id))?;
+    let job = job.ok_or_else(|| {
+        if others.with(|inner| inner.elsewhere) {
+            return Fault::not_found("endpoint", &id);
+        }
+        Fault::new(lanyard_protocol::ErrorCode::SessionNotFound, format!("there is no session {id}"))
+    })?;
     let info = json!({
         "sessionId": id, "workspaceId": "w", "agentId": "one", "userId": "u", "name": "n",
         "state": "SESSION_RUNNING", "executionEnvironment": "desktop", "clientInfo": {},
@@ -101,11 +116,30 @@ async fn get_session(others: Others, ask: Ask<GetSession>) -> Result<SessionInfo
 
 async fn queue(others: Others, ask: Ask<QueueCommand>) -> Result<CommandsQueued, Fault> {
     let id: String = ask.path.get("agent_id")?;
+    if others.with(|inner| inner.hangs) {
+        std::future::pending::<()>().await;
+    }
     others.with(|inner| {
         if inner.away {
             return Err(Fault::unavailable("the queue is away"));
         }
         inner.queued.push((id, ask.body));
         Ok(CommandsQueued { agents: 1 })
+    })
+}
+
+async fn standings(others: Others, ask: Ask<GetStandings>) -> Result<Standings, Fault> {
+    others.with(|inner| {
+        let standing = |user: &lanyard_governance_api::id::UserId| Standing {
+            role: Some(Role::Approver),
+            handed_by: inner
+                .hands
+                .get(user.as_str())
+                .map(|hands| hands.iter().map(|hand| hand.parse().unwrap()).collect())
+                .unwrap_or_default(),
+            more: inner.endless.contains(&user.to_string()),
+            user_id: user.clone(),
+        };
+        Ok(Standings { standings: ask.body.user_ids.iter().map(standing).collect() })
     })
 }

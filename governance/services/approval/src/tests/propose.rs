@@ -115,6 +115,40 @@ async fn what_no_answer_from_the_centre_can_settle_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn whoever_works_at_a_machine_is_no_second_pair_of_eyes_for_it() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground);
+        ready(&rig);
+        // The stand-in's hosts belong to `u`.
+        rig.others.with(|inner| inner.hands.insert("u-again".to_owned(), vec!["u".to_owned()]));
+        for (id, approver, initiator) in [
+            ("at-it", "notInitiator", "owner"),
+            ("by-phone", "notInitiator", "a-device"),
+            ("by-job", "notInitiator", "central:max"),
+            ("any", "any", "owner"),
+        ] {
+            let mut question = rig.pending(id, "s");
+            question["record"]["request"]["approver"] = json!(approver);
+            question["record"]["request"]["initiator"] = json!(initiator);
+            assert_eq!(rig.report(&agent("a", "one"), &question).await.status, 201);
+        }
+        for id in ["at-it", "by-phone"] {
+            let answer = propose(&rig, &self::approver("u"), id).await;
+            assert_eq!(answer.status, 403, "{}", answer.text());
+            assert!(answer.text().contains("begun at your own machine"), "{}", answer.text());
+            let answer = propose(&rig, &self::approver("u-again"), id).await;
+            assert_eq!(answer.status, 403, "{}", answer.text());
+            assert!(answer.text().contains("came by a link from u"), "{}", answer.text());
+            assert_eq!(propose(&rig, &self::approver("bob"), id).await.status, 202);
+        }
+        for id in ["by-job", "any"] {
+            assert_eq!(propose(&rig, &self::approver("u"), id).await.status, 202, "{id}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn whoever_dispatched_a_job_never_approves_it() {
     on_both(MIGRATIONS, |ground| async move {
         let rig = Rig::new(ground);
@@ -142,6 +176,46 @@ async fn whoever_dispatched_a_job_never_approves_it() {
 }
 
 #[tokio::test]
+async fn nor_does_anybody_whose_account_came_from_the_same_hands() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground);
+        ready(&rig);
+        rig.others.with(|inner| {
+            for (job, by) in [("of-ada", "ada"), ("of-second", "second")] {
+                inner.jobs.insert(job.to_owned(), by.to_owned());
+                inner.sessions.insert(job.to_owned(), Some(job.to_owned()));
+            }
+            let hands = [("second", vec!["ada"]), ("third", vec!["second", "ada"]), ("sister", vec!["ada"])];
+            for (account, of) in hands {
+                inner.hands.insert(account.to_owned(), of.into_iter().map(str::to_owned).collect());
+            }
+            inner.endless.push("endless".to_owned());
+        });
+        rig.ask(&agent("a", "one"), "of-ada", "of-ada").await;
+        rig.ask(&agent("a", "one"), "of-second", "of-second").await;
+        rig.ask(&agent("a", "one"), "of-nobody", "s").await;
+        for (question, by, words) in [
+            ("of-ada", "second", "came by a link from ada"),
+            ("of-ada", "third", "came by a link from ada"),
+            ("of-second", "ada", "you invited the account"),
+            ("of-second", "sister", "came by a link from ada"),
+            ("of-second", "third", "came by a link from"),
+            ("of-ada", "endless", "too long a row"),
+        ] {
+            let answer = propose(&rig, &approver(by), question).await;
+            assert_eq!(answer.status, 403, "{by} answered {question}");
+            assert!(answer.text().contains(words), "{}", answer.text());
+            assert!(answer.text().contains("invited by the operator"), "{}", answer.text());
+        }
+        assert!(rig.others.with(|inner| inner.queued.is_empty()));
+        for (question, by) in [("of-ada", "bob"), ("of-second", "bob"), ("of-nobody", "third")] {
+            assert_eq!(propose(&rig, &approver(by), question).await.status, 202, "{by} on {question}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_proposal_that_could_not_be_sent_says_so_and_the_hosts_word_counts() {
     on_both(MIGRATIONS, |ground| async move {
         let rig = Rig::new(ground);
@@ -163,4 +237,75 @@ async fn a_proposal_that_could_not_be_sent_says_so_and_the_hosts_word_counts() {
         assert_eq!(propose(&rig, &approver("ada"), "q").await.status, 409, "bounded");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_proposal_that_nobody_lived_to_send_is_sent_while_its_question_waits() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground);
+        ready(&rig);
+        for question in ["q", "late"] {
+            rig.ask(&agent("a", "one"), question, "s").await;
+            let proposed = rig.pause_after_writing(question).await;
+            assert_eq!(proposed.outcome, ProposalOutcome::Sent);
+        }
+        let sent = || rig.others.with(|inner| inner.queued.len());
+        let overdue = || crate::send::send_overdue(&rig.ground.foundation);
+        overdue().await.unwrap();
+        assert_eq!(sent(), 0, "whoever proposed may still be at it");
+        rig.ground.clock.set(20_000);
+        rig.others.with(|inner| inner.away = true);
+        overdue().await.unwrap();
+        assert_eq!(sent(), 0);
+        rig.others.with(|inner| inner.away = false);
+        rig.ground.clock.set(30_000);
+        // On two replicas at once.
+        let (one, two) = tokio::join!(overdue(), overdue());
+        one.unwrap();
+        two.unwrap();
+        assert_eq!(sent(), 2);
+        let command = rig.others.with(|inner| inner.queued[0].1.clone());
+        assert_eq!(command.by.unwrap().as_str(), "ada");
+        rig.ground.clock.set(60_000);
+        overdue().await.unwrap();
+        assert_eq!(sent(), 2, "each once");
+        // One whose question is over is not sent, and says so.
+        rig.ask(&agent("a", "one"), "over", "s").await;
+        rig.pause_after_writing("over").await;
+        rig.ground.clock.set(60_000 + 300_001);
+        overdue().await.unwrap();
+        assert_eq!(sent(), 2);
+        let over = rig.info("over").await.proposals.remove(0);
+        assert_eq!(over.outcome, ProposalOutcome::Refused);
+        assert!(over.refusal.unwrap().contains("was over before"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_service_that_is_not_there_keeps_nobody_from_being_its_dispatcher() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground);
+        ready(&rig);
+        rig.ask(&agent("a", "one"), "q", "of-job").await;
+        rig.others.with(|inner| inner.elsewhere = true);
+        let answer = propose(&rig, &approver("ada"), "q").await;
+        assert_eq!(answer.status, 503, "not known is not allowed: {}", answer.text());
+        assert!(rig.others.with(|inner| inner.queued.is_empty()));
+        rig.others.with(|inner| inner.elsewhere = false);
+        assert_eq!(propose(&rig, &approver("ada"), "q").await.status, 202);
+    })
+    .await;
+}
+
+impl Rig {
+    /// A proposal of ada's whose sender died between its record and the host's command.
+    async fn pause_after_writing(&self, id: &str) -> Proposal {
+        self.others.with(|inner| inner.hangs = true);
+        let by = approver("ada");
+        let hanging = propose(self, &by, id);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(500), hanging).await.is_err());
+        self.others.with(|inner| inner.hangs = false);
+        self.info(id).await.proposals.remove(0)
+    }
 }

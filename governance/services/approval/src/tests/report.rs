@@ -8,6 +8,56 @@ use super::*;
 use crate::MIGRATIONS;
 
 #[tokio::test]
+async fn a_question_that_its_host_never_settles_lapses_and_its_late_word_stands() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground);
+        let host = agent("a", "one");
+        let (late, lost) = (rig.ask(&host, "late", "s").await, rig.ask(&host, "lost", "s").await);
+        rig.ask(&host, "old", "s").await;
+        let mut far = rig.pending("far", "s");
+        far["record"]["request"]["deadline"] = json!(rig.now().plus_millis(90_000_000));
+        assert_eq!(rig.report(&host, &far).await.status, 201);
+        // As it was written before deadlines were kept beside the record.
+        let mut tx = rig.ground.foundation.database.across_write().await.unwrap();
+        tx.run(Statement::new("UPDATE approvals SET deadline = NULL WHERE approval_id = 'old'"))
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let lapse = || async {
+            let all = (0..4).map(|_| crate::lapse::lapse(&rig.ground.foundation));
+            assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
+        };
+        rig.ground.clock.set(300_000 + 3_599_000);
+        lapse().await;
+        assert_eq!(rig.info("late").await.record.state, ApprovalState::Pending);
+        rig.ground.clock.set(300_000 + 3_601_000);
+        lapse().await;
+        for id in ["late", "lost", "old"] {
+            let info = rig.info(id).await;
+            assert_eq!(
+                (info.record.state, info.settled_at.is_some()),
+                (ApprovalState::Expired, true),
+                "{id}"
+            );
+        }
+        assert_eq!(rig.info("far").await.record.state, ApprovalState::Pending);
+        let lapsed = rig.trail().await.into_iter().filter(|event| event == "approval_lapsed").count();
+        assert_eq!(lapsed, 3, "each once");
+        // The host comes back: what waited there when it was last asked, and what was answered.
+        assert_eq!(rig.report(&host, &lost).await.status, 201, "told again");
+        assert_eq!(rig.info("lost").await.record.state, ApprovalState::Expired);
+        assert_eq!(rig.report(&host, &settled(&late, "approved")).await.status, 201);
+        assert_eq!(rig.info("late").await.record.state, ApprovalState::Approved);
+        assert_eq!(rig.report(&host, &settled(&late, "denied")).await.status, 409, "what is settled stands");
+        assert_eq!(rig.report(&host, &settled(&lost, "expired")).await.status, 201);
+        lapse().await;
+        assert_eq!(rig.info("late").await.record.state, ApprovalState::Approved);
+        assert!(rig.facts().await.contains(&"late lapsed".to_owned()), "it is kept that it was so");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_question_is_told_settled_and_told_again_without_changing() {
     on_both(MIGRATIONS, |ground| async move {
         let rig = Rig::new(ground);
@@ -89,6 +139,30 @@ async fn a_record_that_contradicts_itself_is_refused() {
         }
         assert_eq!(rig.report(&person("a", Role::Admin, "x"), &question).await.status, 403);
         assert!(rig.facts().await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn so_many_questions_of_a_host_wait_and_no_more_whatever_their_sessions() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground);
+        let host = agent("a", "one");
+        let question = rig.ask(&host, "q", "s").await;
+        // 999 more, each of a session of its own.
+        let sql = "WITH RECURSIVE more(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < 999) \
+            INSERT INTO approvals (tenant_id, approval_id, agent_id, user_id, session_id, state, record, received_at) \
+            SELECT tenant_id, approval_id || n, agent_id, user_id, session_id || n, state, record, received_at \
+            FROM approvals CROSS JOIN more WHERE tenant_id = $1";
+        let mut tx = rig.ground.foundation.database.write(&host).await.unwrap();
+        assert_eq!(tx.run(Statement::new(sql)).await.unwrap(), 999);
+        tx.commit().await.unwrap();
+        let refused = rig.report(&host, &rig.pending("one-more", "another")).await;
+        assert_eq!(refused.status, 413, "{}", refused.text());
+        // Another host has room of its own, and an answer makes room.
+        rig.ask(&agent("a", "two"), "theirs", "s").await;
+        assert_eq!(rig.report(&host, &settled(&question, "denied")).await.status, 201);
+        rig.ask(&host, "one-more", "another").await;
     })
     .await;
 }

@@ -73,34 +73,79 @@ async fn each_tenant_keeps_as_long_as_it_says() {
     on_both(MIGRATIONS, |ground| async move {
         let house = House::new(ground.clone());
         let admin = person("t", Role::Admin);
-        assert_eq!(house.get(&admin, "/audit/retention").await.1, json!({ "days": 365 }));
+        let untouched = json!({ "days": 365, "leastDays": 30 });
+        assert_eq!(house.get(&admin, "/audit/retention").await.1, untouched);
         for (body, status) in [
             (json!({ "days": 0 }), 400),
+            (json!({ "days": 29 }), 400),
             (json!({ "days": 3_651 }), 400),
             (json!({ "days": 30, "x": 1 }), 400),
-            (json!({ "days": 30 }), 200),
+            (json!({ "days": 400 }), 200),
         ] {
             assert_eq!(house.send(&admin, "PUT", "/audit/retention", &body).await.0, status, "{body}");
         }
-        assert_eq!(house.send(&admin, "PUT", "/audit/retention", &json!({ "days": 30 })).await.0, 200);
-        assert_eq!(house.get(&admin, "/audit/retention").await.1, json!({ "days": 30 }));
-        // Who changed it is recorded, once.
+        // More counts at once, and who changed it is recorded, once.
+        assert_eq!(house.send(&admin, "PUT", "/audit/retention", &json!({ "days": 400 })).await.0, 200);
+        assert_eq!(house.get(&admin, "/audit/retention").await.1, json!({ "days": 400, "leastDays": 30 }));
         assert_eq!(house.count("SELECT COUNT(*) AS n FROM trail").await, 1);
-        assert_eq!(house.get(&person("u", Role::Admin), "/audit/retention").await.1, json!({ "days": 365 }));
-        assert_eq!(
-            house
-                .send(&person("t", Role::Approver), "PUT", "/audit/retention", &json!({ "days": 1 }))
-                .await
-                .0,
-            403
-        );
+        assert_eq!(house.get(&person("u", Role::Admin), "/audit/retention").await.1, untouched);
+        let by_approver =
+            house.send(&person("t", Role::Approver), "PUT", "/audit/retention", &json!({ "days": 40 })).await;
+        assert_eq!(by_approver.0, 403);
         filled(&house, "agt_1", 10).await;
         let mut foreign = event(1);
         foreign.tenant_id = "u".to_owned();
         assert_eq!(house.post(&host("u", "agt_u"), &links(None, [foreign])).await.0, 202);
-        ground.clock.set(31 * DAY);
-        assert_eq!(retention::sweep(&ground.foundation, &Settings::default()).await.unwrap(), 10);
-        assert_eq!(house.count("SELECT COUNT(*) AS n FROM audit_records").await, 1);
+        let sweep = async || retention::sweep(&ground.foundation, &Settings::default()).await.unwrap();
+        ground.clock.set(366 * DAY);
+        assert_eq!(sweep().await, 1);
+        ground.clock.set(401 * DAY);
+        assert_eq!(sweep().await, 10);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shorter_time_waits_for_a_week_and_can_be_taken_back() {
+    on_both(MIGRATIONS, |ground| async move {
+        let house = House::new(ground.clone());
+        let admin = person("t", Role::Admin);
+        let set = async |days: u32| {
+            let (status, answer) =
+                house.send(&admin, "PUT", "/audit/retention", &json!({ "days": days })).await;
+            assert_eq!(status, 200, "{answer}");
+            answer
+        };
+        let sweep = async || retention::sweep(&ground.foundation, &Settings::default()).await.unwrap();
+        filled(&house, "agt_1", 10).await;
+        ground.clock.set(100 * DAY);
+        let asked = set(30).await;
+        assert_eq!((&asked["days"], &asked["pending"]["days"]), (&json!(365), &json!(30)), "{asked}");
+        let from: Timestamp = serde_json::from_value(asked["pending"]["from"].clone()).unwrap();
+        let wait = i64::try_from(from.millis_since(ground.foundation.clock.now())).unwrap();
+        assert!((6 * DAY..=7 * DAY).contains(&wait), "{asked}");
+        assert_eq!(sweep().await, 0);
+        // Asked for again it comes no sooner and no later, and is no news.
+        ground.clock.set(106 * DAY);
+        assert_eq!(set(30).await["pending"], asked["pending"]);
+        assert_eq!(house.count("SELECT COUNT(*) AS n FROM trail").await, 1);
+        assert_eq!(sweep().await, 0);
+        // Somebody saw it.
+        assert_eq!(set(365).await, json!({ "days": 365, "leastDays": 30 }));
+        ground.clock.set(120 * DAY);
+        assert_eq!(sweep().await, 0);
+        set(90).await;
+        ground.clock.set(127 * DAY + 60_000);
+        let shorter = json!({ "days": 90, "leastDays": 30 });
+        assert_eq!(house.get(&admin, "/audit/retention").await.1, shorter);
+        assert_eq!(sweep().await, 10);
+        assert_eq!(house.count("SELECT COUNT(*) AS n FROM trail").await, 3);
+        // What the installation keeps longer is kept longer, whatever was set before.
+        let patient = Settings { least_days: 200, ..Settings::default() };
+        filled(&house, "agt_2", 5).await;
+        ground.clock.set(300 * DAY);
+        assert_eq!(retention::sweep(&ground.foundation, &patient).await.unwrap(), 0);
+        assert_eq!(sweep().await, 5);
     })
     .await;
 }

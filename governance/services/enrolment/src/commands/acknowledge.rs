@@ -8,12 +8,12 @@ use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::id::{AgentId, TenantId};
 use lanyard_governance_api::page::Nothing;
 use lanyard_governance_foundation::database::Value;
+use lanyard_governance_foundation::gather::Gather;
 use lanyard_governance_foundation::{Ask, Fault, Foundation, Row, Statement, Tx};
 use lanyard_protocol::{ErrorCode, Timestamp, WireError};
 
 use super::look::with_rows;
 use super::{kind, outcomes};
-use crate::gather::Gather;
 use crate::trace::Trace;
 use crate::{State, check, jobs};
 

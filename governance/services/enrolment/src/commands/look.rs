@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use lanyard_governance_api::command::{Command, Order};
 use lanyard_governance_api::id::{AgentId, TenantId};
 use lanyard_governance_foundation::database::{DatabaseError, Value};
+use lanyard_governance_foundation::gather::Gather;
 use lanyard_governance_foundation::{Fault, Foundation, Row, Statement, Tx};
-
-use crate::gather::Gather;
 
 /// Commands that one look brings; more come with the next. What a batch holds in memory is bounded by it.
 const EACH: usize = 20;

@@ -78,7 +78,7 @@ pub(crate) async fn deliver_all(foundation: &Foundation) -> Result<(), Fault> {
                 foundation.peers.call::<ep::ReportOutcome>(Some(&tenant), &path, &Nothing {}, &report).await;
             match told {
                 Ok(Nothing {}) => {}
-                Err(fault) if fault.status().is_client_error() && fault.status().as_u16() != 429 => {
+                Err(fault) if fault.is_about_content() || fault.is_absent() => {
                     tracing::warn!(%fault, approval, "the outcome of a proposed answer was not taken");
                 }
                 Err(fault) => return Err(fault),

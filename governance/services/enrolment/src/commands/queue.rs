@@ -5,8 +5,8 @@ use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::id::{AgentId, TenantId};
 use lanyard_governance_api::limits::MAX_COMMANDS;
 use lanyard_governance_foundation::{Ask, Fault, Statement, Tx, fresh_id};
-use lanyard_protocol::Timestamp;
 use lanyard_protocol::id::CommandId;
+use lanyard_protocol::{ErrorCode, Timestamp};
 
 use super::{kind, topic, topic_of_all};
 use crate::State;
@@ -75,7 +75,10 @@ async fn absent(tx: &mut Tx, tenant: &TenantId, agent: &AgentId) -> Fault {
     let sql = "SELECT revoked FROM channels WHERE tenant_id = $1 AND agent_id = $2";
     let select = scoped(tx, tenant, sql).bind_id(agent);
     match tx.one(select).await {
-        Ok(Some(_)) => Fault::conflict(format!("the enrolment of host {agent} was revoked")),
+        // For good: who has this to tell need not come again.
+        Ok(Some(_)) => {
+            Fault::new(ErrorCode::AgentRevoked, format!("the enrolment of host {agent} was revoked"))
+        }
         Ok(None) => Fault::not_found("host", agent),
         Err(error) => error.into(),
     }

@@ -44,8 +44,9 @@ impl Follower {
         Ok(Self { state, question, own, all })
     }
 
+    /// Boxed: ten thousand hosts wait, and few of them look at a time.
     async fn look(&self) -> Result<Found, Fault> {
-        self.state.looking.look(&self.state.foundation, &self.question).await
+        Box::pin(self.state.looking.look(&self.state.foundation, &self.question)).await
     }
 
     /// Until there may be something, or `until`. Cancel-safe.
@@ -70,6 +71,8 @@ pub(crate) async fn poll(state: State, ask: Ask<ep::PollCommands>) -> Result<Com
     }
     let until = Instant::now() + Duration::from_secs(u64::from(seconds));
     let mut follower = Follower::new(state, &ask.caller, &ask.query)?;
+    // Its headers keep the buffer that they were read into.
+    drop(ask);
     loop {
         let found = follower.look().await?;
         if let Some(reason) = found.revoked {

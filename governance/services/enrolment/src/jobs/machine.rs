@@ -1,7 +1,8 @@
 //! A job's life as a state machine: pure, and tried in every order by its tests.
 //!
 //! `queued → leased → running → final`. A job that may have run is never handed out again. Until it runs, a person's
-//! word is the last; once it runs, the host's is.
+//! word is the last; once it runs, the host's is: also when it comes late. A job whose host was not heard of while it ran
+//! is indeterminate, *presumed* so; the host that held the lease may still say how it ended, once.
 
 use lanyard_governance_api::job::JobState;
 use lanyard_governance_api::limits::LEASE_SECONDS;
@@ -21,6 +22,8 @@ pub(super) struct Standing {
     pub(super) lease_key: Option<CommandId>,
     /// The lease ends at this instant; absent when there is none.
     pub(super) lease_until: Option<Timestamp>,
+    /// It is indeterminate because its host was away, and the host may know better.
+    pub(super) presumed: bool,
 }
 
 /// What happens to a job.
@@ -60,11 +63,15 @@ pub(super) enum Effect {
     Repeated,
     /// Nothing yet: the host is asked to stop, and decides.
     HostDecides,
+    /// It had been given up, and the host has told how it ended.
+    Settled,
+    /// It was given up, and the host says that it still runs: nothing changes until it has ended.
+    StillRuns,
 }
 
 impl Standing {
     pub(super) fn queued(expires_at: Timestamp) -> Self {
-        Self { state: JobState::Queued, expires_at, lease_key: None, lease_until: None }
+        Self { state: JobState::Queued, expires_at, lease_key: None, lease_until: None, presumed: false }
     }
 
     /// When it changes by itself.
@@ -83,6 +90,7 @@ impl Standing {
         }
         let ran = self.state == JobState::Running;
         self.end(if ran { JobState::Indeterminate } else { JobState::Expired });
+        self.presumed = ran;
         true
     }
 
@@ -121,6 +129,16 @@ impl Standing {
                 Ok(self.hold(S::Leased, now))
             }
             (S::Queued, _) => Err(Refusal::NotClaimed),
+            (S::Indeterminate, said) if self.presumed && own => match said {
+                S::Leased => Err(Refusal::Over),
+                S::Running => Ok(Effect::StillRuns),
+                // Also that nobody knows: then there is no more to come.
+                over => {
+                    self.end(over);
+                    self.presumed = false;
+                    Ok(Effect::Settled)
+                }
+            },
             (over, same) if over.is_final() && over == same && own => Ok(Effect::Repeated),
             (over, _) if over.is_final() => Err(Refusal::Over),
             _ if !own => Err(Refusal::OtherLease),
@@ -174,9 +192,13 @@ mod tests {
     fn check(was: &Standing, is: &Standing, what: &str) {
         use JobState as S;
         assert!(rank(is.state) >= rank(was.state), "{was:?} → {is:?} by {what}");
-        if was.state.is_final() {
+        if was.presumed && was != is {
+            assert!(was.state == S::Indeterminate && !is.presumed && is.state.is_final(), "{is:?} by {what}");
+            assert!(is.state != S::Expired, "it ran: {what}");
+        } else if was.state.is_final() {
             assert_eq!(was, is, "over is over, but {what}");
         }
+        assert!(!is.presumed || is.state == S::Indeterminate, "{is:?}");
         if was.state == S::Running {
             assert!(!matches!(is.state, S::Expired), "it ran: {what}");
         }
@@ -213,8 +235,11 @@ mod tests {
                 let mut is = was.clone();
                 let what = format!("{event:?}");
                 match is.on(*event, now) {
-                    Err(_) | Ok(Effect::Repeated | Effect::HostDecides) => assert_eq!(is, was, "{what}"),
-                    Ok(Effect::Changed) => {
+                    Err(_) | Ok(Effect::Repeated | Effect::HostDecides | Effect::StillRuns) => {
+                        assert_eq!(is, was, "{what}");
+                    }
+                    Ok(effect) => {
+                        assert_eq!(effect == Effect::Settled, was.presumed, "{what}");
                         if let Event::Report { key, state } = event {
                             assert_eq!(is.state, *state);
                             assert_eq!(is.lease_key.as_ref(), Some(*key), "only the holder reports");
@@ -256,7 +281,48 @@ mod tests {
         assert_eq!(job.on(says(&one, JobState::Succeeded), later), Ok(Effect::Repeated));
         assert_eq!(job.on(says(&two, JobState::Succeeded), later), Err(Refusal::Over));
         assert_eq!(job.on(says(&one, JobState::Failed), later), Err(Refusal::Over));
+        assert_eq!(job.on(Event::HostRevoked, later), Err(Refusal::Over));
         let mut unclaimed = Standing::queued(now.plus_millis(10_000));
         assert!(unclaimed.lapse(later) && unclaimed.state == JobState::Expired);
+    }
+
+    #[test]
+    fn a_host_that_was_away_says_how_it_ended_once_and_nobody_else_does() {
+        let (one, two) = (CommandId::new("one").unwrap(), CommandId::new("two").unwrap());
+        let now = Timestamp::from_millis(0);
+        let says = |key, state| Event::Report { key, state };
+        let mut given_up = Standing::queued(now.plus_millis(10_000));
+        for state in [JobState::Leased, JobState::Running] {
+            assert_eq!(given_up.on(says(&one, state), now), Ok(Effect::Changed));
+        }
+        let later = now.plus_millis(LEASE_MILLIS);
+        assert!(given_up.lapse(later) && given_up.state == JobState::Indeterminate);
+        assert_eq!(given_up.on(says(&two, JobState::Succeeded), later), Err(Refusal::Over));
+        assert_eq!(given_up.on(says(&one, JobState::Leased), later), Err(Refusal::Over));
+        assert_eq!(given_up.on(Event::Cancel, later), Err(Refusal::Over));
+        assert_eq!(given_up.on(says(&one, JobState::Running), later), Ok(Effect::StillRuns));
+        for state in [
+            JobState::Succeeded,
+            JobState::Failed,
+            JobState::Denied,
+            JobState::Cancelled,
+            JobState::Indeterminate,
+        ] {
+            let mut job = given_up.clone();
+            assert_eq!(job.on(says(&one, state), later), Ok(Effect::Settled));
+            assert_eq!((job.state, job.lease_until), (state, None));
+            assert_eq!(job.on(says(&one, state), later), Ok(Effect::Repeated), "after a lost answer");
+            for other in [JobState::Running, JobState::Succeeded, JobState::Failed] {
+                let again = job.on(says(&one, other), later);
+                assert!(again == Err(Refusal::Over) || other == state, "{state:?}, then {other:?}");
+            }
+        }
+        // What the host itself does not know, and what a revoked host leaves, stays.
+        for mut job in [
+            Standing { presumed: false, ..given_up.clone() },
+            Standing { state: JobState::Expired, presumed: false, ..given_up },
+        ] {
+            assert_eq!(job.on(says(&one, JobState::Succeeded), later), Err(Refusal::Over));
+        }
     }
 }

@@ -11,13 +11,13 @@ use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::id::{AgentId, JobId, TenantId};
 use lanyard_governance_api::job::{Job, JobState};
 use lanyard_governance_api::page::Page;
+use lanyard_governance_foundation::page::Cut;
 use lanyard_governance_foundation::{Ask, Caller, Fault, Foundation, Statement, Tx};
 use lanyard_protocol::Timestamp;
 
 pub(crate) use create::create;
 pub(crate) use report::report;
 
-use crate::page::Wanted;
 use crate::trace::Trace;
 use crate::{State, commands};
 use machine::{Effect, Event};
@@ -27,11 +27,9 @@ const BATCH: i64 = 200;
 
 pub(crate) async fn list(state: State, ask: Ask<ep::ListJobs>) -> Result<Page<Job>, Fault> {
     let query = ask.query;
-    let wanted = Wanted::parse(query.limit, query.next_token.as_deref())?;
+    let cut = Cut::of(query.limit, query.next_token.as_deref())?;
     let mut tx = state.foundation.database.read(&ask.caller).await?;
-    let kept = store::list(&mut tx, query.agent_id.as_ref(), query.state, &wanted).await?;
-    let jobs = kept.into_iter().map(store::Kept::into_job).collect();
-    Ok(wanted.page(jobs, |job: &Job| (job.created_at, job.job_id.to_string())))
+    store::list(&mut tx, query.agent_id.as_ref(), query.state, &cut).await
 }
 
 pub(crate) async fn get(state: State, ask: Ask<ep::GetJob>) -> Result<Job, Fault> {
@@ -66,6 +64,8 @@ pub(crate) async fn cancel(state: State, ask: Ask<ep::CancelJob>) -> Result<Job,
         Effect::HostDecides if kept.cancel_asked => return Ok(kept.into_job()),
         Effect::HostDecides => kept.job.reason = Some(format!("{} asked for it to be stopped", person.name)),
         Effect::Changed => kept.job.reason = Some(format!("taken back by {}", person.name)),
+        // These come of what hosts say.
+        Effect::Settled | Effect::StillRuns => return Err(over(&kept)),
     }
     kept.cancel_asked = true;
     store::save(&mut tx, tenant, &mut kept, now).await?;

@@ -1,16 +1,17 @@
 //! What the host says of a job: claims it, renews its lease, tells how it ended.
 
 use lanyard_governance_api::endpoint as ep;
-use lanyard_governance_api::id::JobId;
+use lanyard_governance_api::id::{JobId, TenantId};
 use lanyard_governance_api::job::{Job, JobProgress, JobState};
-use lanyard_governance_api::limits::MAX_TEXT_BYTES;
-use lanyard_governance_foundation::{Ask, Fault};
-use lanyard_protocol::ErrorCode;
+use lanyard_governance_foundation::caller::Agent;
+use lanyard_governance_foundation::{Ask, Fault, Tx};
+use lanyard_protocol::id::SessionId;
+use lanyard_protocol::{ErrorCode, Timestamp};
 
 use super::machine::{Effect, Event, Refusal};
 use super::store::{self, Kept};
 use crate::trace::Trace;
-use crate::{State, check};
+use crate::{State, behind, check};
 
 /// Longest result, in bytes of JSON: a tool's output as the model gets it, and what goes with it.
 const MAX_RESULT: usize = 1 << 20;
@@ -18,9 +19,14 @@ const MAX_RESULT: usize = 1 << 20;
 pub(crate) async fn report(state: State, ask: Ask<ep::ReportJob>) -> Result<Job, Fault> {
     let id: JobId = ask.path.get("job_id")?;
     let caller = ask.caller.agent()?;
-    let progress = ask.body;
+    let mut progress = ask.body;
     check_body(&progress)?;
+    // A host that is refused an outcome for its wording would have nothing else to say.
+    progress.reason = progress.reason.as_deref().map(check::clean);
     let now = state.foundation.clock.now();
+    if progress.state == JobState::Leased {
+        still_dispatched(&state, caller, &id, now).await?;
+    }
     let mut tx = state.foundation.database.write_of(&caller.tenant).await?;
     let mut kept = store::load(&mut tx, &caller.tenant, &id, true).await?;
     if kept.job.agent_id != caller.agent {
@@ -38,10 +44,14 @@ pub(crate) async fn report(state: State, ask: Ask<ep::ReportJob>) -> Result<Job,
             return Err(refused(refusal, &kept));
         }
     };
-    if effect != Effect::Changed {
-        return Ok(kept.into_job());
+    match effect {
+        Effect::Changed | Effect::Settled => {}
+        Effect::StillRuns => return still_runs(tx, &caller.tenant, kept, progress.session_id, now).await,
+        Effect::Repeated | Effect::HostDecides => return Ok(kept.into_job()),
     }
+    let late = effect == Effect::Settled;
     let over = kept.standing.state.is_final();
+    kept.job.late = late;
     kept.job.session_id = progress.session_id.or(kept.job.session_id);
     kept.job.result = progress.result;
     // That somebody asked for it to be stopped stays until it is over.
@@ -49,7 +59,9 @@ pub(crate) async fn report(state: State, ask: Ask<ep::ReportJob>) -> Result<Job,
         kept.job.reason = progress.reason;
     }
     store::save(&mut tx, &caller.tenant, &mut kept, now).await?;
-    if over {
+    if late {
+        store::trace_late(&state.foundation, &mut tx, &ask.caller, &kept).await?;
+    } else if over {
         store::trace_end(&state.foundation, &mut tx, &caller.tenant, &kept).await?;
     } else if was != kept.standing.state {
         let event = if was == JobState::Queued { "job_claimed" } else { "job_started" };
@@ -63,8 +75,43 @@ pub(crate) async fn report(state: State, ask: Ask<ep::ReportJob>) -> Result<Job,
     Ok(kept.into_job())
 }
 
+/// Takes a job back that is about to be claimed, and whose dispatcher may dispatch none any more.
+async fn still_dispatched(state: &State, caller: &Agent, id: &JobId, now: Timestamp) -> Result<(), Fault> {
+    let (foundation, tenant) = (&state.foundation, &caller.tenant);
+    let mut tx = foundation.database.read_of(tenant).await?;
+    let kept = store::load(&mut tx, tenant, id, false).await?;
+    // Not within a transaction that writes: others wait for it.
+    drop(tx);
+    if kept.job.agent_id != caller.agent || kept.standing.state != JobState::Queued {
+        return Ok(());
+    }
+    let gone = behind::dispatcher_gone(foundation, tenant, &kept.job.created_by).await?;
+    let Some(why) = gone else { return Ok(()) };
+    let mut tx = foundation.database.write_of(tenant).await?;
+    super::settle(foundation, &mut tx, tenant, id, Event::HostRefused, &why, now).await?;
+    // The claim that follows is told so.
+    Ok(tx.commit().await?)
+}
+
+/// Says of a job that was given up that its host is back: whoever looks knows that more is to come.
+async fn still_runs(
+    mut tx: Tx,
+    tenant: &TenantId,
+    mut kept: Kept,
+    session: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Job, Fault> {
+    let text = "it was given up while its host was away; the host is back and says that it still runs";
+    if kept.job.reason.as_deref() != Some(text) {
+        kept.job.reason = Some(text.to_owned());
+        kept.job.session_id = session.or(kept.job.session_id);
+        store::save(&mut tx, tenant, &mut kept, now).await?;
+    }
+    tx.commit().await?;
+    Ok(kept.into_job())
+}
+
 fn check_body(progress: &JobProgress) -> Result<(), Fault> {
-    check::optional("reason", progress.reason.as_deref(), MAX_TEXT_BYTES)?;
     if progress.result.is_some() && !progress.state.is_final() {
         return Err(Fault::invalid("a result comes with a final state"));
     }

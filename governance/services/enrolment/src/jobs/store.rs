@@ -2,8 +2,10 @@
 
 use lanyard_governance_api::id::{AgentId, JobId, TenantId};
 use lanyard_governance_api::job::{Job, JobState};
+use lanyard_governance_api::page::Page;
 use lanyard_governance_foundation::database::DatabaseError;
-use lanyard_governance_foundation::{Fault, Foundation, Row, Statement, Tx};
+use lanyard_governance_foundation::page::Cut;
+use lanyard_governance_foundation::{Caller, Fault, Foundation, Row, Statement, Tx};
 use lanyard_protocol::Timestamp;
 
 use super::machine::Standing;
@@ -12,7 +14,7 @@ use crate::trace::Trace;
 
 /// Everything of a job but its result.
 const COLUMNS: &str = "job_id, agent_id, tool_name, arguments, workspace, title, state, reason, session_id, created_by, \
-                       created_at, updated_at, expires_at, lease_key, lease_until, cancel_asked";
+                       created_at, updated_at, expires_at, lease_key, lease_until, cancel_asked, presumed, late";
 
 /// A job with what its callers do not see.
 #[derive(Debug, Clone)]
@@ -38,7 +40,10 @@ impl Kept {
             match was {
                 JobState::Queued => "no host claimed it in time",
                 JobState::Leased => "the host was not heard of for a minute before it ran",
-                _ => "the host was not heard of for a minute while it ran; nobody knows how it ended",
+                _ => {
+                    "the host was not heard of for a minute while it ran; how it ended is not known here, unless the host \
+                     comes back and tells"
+                }
             }
             .to_owned(),
         );
@@ -76,6 +81,7 @@ fn read(row: &Row) -> Result<Kept, DatabaseError> {
         expires_at: row.time("expires_at")?,
         lease_key: row.opt_id("lease_key")?,
         lease_until: row.opt_time("lease_until")?,
+        presumed: row.flag("presumed")?,
     };
     let job = Job {
         job_id: row.id("job_id")?,
@@ -88,6 +94,7 @@ fn read(row: &Row) -> Result<Kept, DatabaseError> {
         reason: row.opt_text("reason")?,
         session_id: row.opt_id("session_id")?,
         result: row.opt_json("result")?,
+        late: row.flag("late")?,
         created_by: row.id("created_by")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -151,7 +158,8 @@ pub(super) async fn save(
 ) -> Result<(), Fault> {
     kept.job.updated_at = now;
     let sql = "UPDATE jobs SET state = $3, reason = $4, session_id = $5, result = $6, updated_at = $7, lease_key = $8, \
-               lease_until = $9, cancel_asked = $10, due_at = $11 WHERE tenant_id = $1 AND job_id = $2";
+               lease_until = $9, cancel_asked = $10, due_at = $11, presumed = $12, late = $13 \
+               WHERE tenant_id = $1 AND job_id = $2";
     let (job, standing) = (&kept.job, &kept.standing);
     let update = scoped(tx, tenant, sql)
         .bind_id(&job.job_id)
@@ -167,7 +175,9 @@ pub(super) async fn save(
         .bind_opt_id(standing.lease_key.as_ref())
         .bind(standing.lease_until)
         .bind(kept.cancel_asked)
-        .bind(standing.due_at());
+        .bind(standing.due_at())
+        .bind(standing.presumed)
+        .bind(job.late);
     tx.run(update).await?;
     Ok(())
 }
@@ -184,20 +194,14 @@ pub(super) async fn list(
     tx: &mut Tx,
     agent: Option<&AgentId>,
     state: Option<JobState>,
-    wanted: &crate::page::Wanted,
-) -> Result<Vec<Kept>, Fault> {
-    let sql = format!(
-        "SELECT {COLUMNS}, NULL AS result FROM jobs \
-         WHERE tenant_id = $1 AND (created_at < $2 OR (created_at = $2 AND job_id < $3))"
-    );
-    let select = Statement::new(sql)
-        .bind(wanted.at)
-        .bind(wanted.id.as_str())
+    cut: &Cut,
+) -> Result<Page<Job>, Fault> {
+    let select = Statement::new(format!("SELECT {COLUMNS}, NULL AS result FROM jobs WHERE tenant_id = $1"))
         .and_if("agent_id =", agent.map(|agent| agent.to_string()))
         .and_if("state =", state.map(name));
-    let limit = format!(" ORDER BY created_at DESC, job_id DESC LIMIT ${}", select.next_placeholder());
-    let rows = tx.all(select.push(&limit).bind(wanted.rows())).await?;
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    let rows = tx.all(cut.apply(select, "AND", "created_at", "job_id")?).await?;
+    let key = |row: &Row| Ok((row.time("created_at")?, row.text("job_id")?));
+    cut.page(rows, key, |row| Ok(read(row)?.into_job()))
 }
 
 /// Records that a job is over.
@@ -215,5 +219,22 @@ pub(super) async fn trace_end(
         .with("state", name(kept.standing.state))
         .with("reason", kept.job.reason.clone().unwrap_or_default())
         .write(tx, tenant, foundation)
+        .await
+}
+
+/// Records that a host has told how a job ended that had been given up.
+pub(super) async fn trace_late(
+    foundation: &Foundation,
+    tx: &mut Tx,
+    host: &Caller,
+    kept: &Kept,
+) -> Result<(), Fault> {
+    Trace::alarm("job_ended_late")
+        .by(host)
+        .with("jobId", kept.job.job_id.as_str())
+        .with("was", name(JobState::Indeterminate))
+        .with("state", name(kept.standing.state))
+        .with("reason", kept.job.reason.clone().unwrap_or_default())
+        .write(tx, host.tenant()?, foundation)
         .await
 }

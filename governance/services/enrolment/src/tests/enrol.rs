@@ -117,6 +117,18 @@ async fn a_token_ends_by_time_use_and_revocation() {
             assert_eq!(gone.status, StatusCode::NO_CONTENT);
         }
         refused(world.exchange(&twice.token, &again).await, "revoked");
+        // Another key with a token for one host is a clone of that host, or a thief; with one for several, a mistake.
+        let once = world.token("acme", |_| {}).await;
+        let host = world.exchange(&once.token, &csr()).await.body["agentId"].clone();
+        for _ in 0..2 {
+            refused(world.exchange(&once.token, &csr()).await, "used up");
+        }
+        let hosts = world.ok::<ep::ListAgents>(&viewer("acme"), &[], "", &json!({})).await.items;
+        let marked: Vec<_> = hosts.iter().filter(|info| info.clone_suspected).collect();
+        assert_eq!(marked.len(), 1);
+        assert_eq!(json!(marked[0].agent_id), host);
+        let marks = world.trail("acme").await.into_iter().filter(|event| event == "clone_suspected");
+        assert_eq!(marks.count(), 1, "once");
     })
     .await;
 }
@@ -200,6 +212,62 @@ async fn what_is_no_request_is_refused() {
             world.call::<ep::ExchangeToken>(&Caller::Nobody, &[], "", &good).await.status,
             StatusCode::CREATED
         );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_ends_with_the_rights_of_whoever_made_it() {
+    on_both(MIGRATIONS, |ground| async move {
+        let world = World::new(ground);
+        let token = world.token("acme", |token| token.max_uses = Some(9)).await;
+        let key = Key::new();
+        let first = key.csr("first");
+        assert_eq!(world.exchange(&token.token, &first).await.status, StatusCode::CREATED);
+        let void = async || {
+            let page = world.ok::<ep::ListEnrolmentTokens>(&admin("acme"), &[], "", &json!({})).await;
+            page.items[0].void.clone()
+        };
+        assert_eq!(void().await, None);
+        for (user, role, why) in [
+            ("usr_ada", Some(Role::Approver), "is no administrator any more"),
+            ("usr_ada", None, "usr_ada, who made it, was removed"),
+            ("usr_owner", None, "usr_owner, whose host it would be, was removed"),
+        ] {
+            world.people.put(user, role);
+            assert!(void().await.unwrap().contains(why), "{why}: {:?}", void().await);
+            // Nor is an answer that was lost given again.
+            for csr in [&first, &Key::new().csr("second")] {
+                let answer = world.exchange(&token.token, csr).await;
+                assert_eq!(
+                    (answer.status, answer.code()),
+                    (StatusCode::UNAUTHORIZED, "ENROLMENT_REFUSED"),
+                    "{why}"
+                );
+                assert!(answer.message().contains("ask your administrator"), "{}", answer.message());
+            }
+            world.people.put(user, Some(Role::Admin));
+            assert_eq!(void().await, None);
+        }
+        // Whoever does not hold the secret does not learn of it, and while nobody can be asked nobody gets in.
+        world.people.put("usr_ada", None);
+        let other = world.token("acme", |_| {}).await;
+        let secret = |token: &IssuedEnrolmentToken| token.token.split('.').nth(3).unwrap().to_owned();
+        let foreign = token.token.replace(&secret(&token), &secret(&other));
+        assert!(world.exchange(&foreign, &first).await.message().contains("is not accepted"));
+        world.people.put("usr_ada", Some(Role::Admin));
+        world.others.0.lock().unwrap().remove(&Service::Identity);
+        assert_eq!(world.exchange(&token.token, &first).await.status, StatusCode::SERVICE_UNAVAILABLE);
+        world.peers([(Service::Identity, world.people.router())]);
+        assert_eq!(world.exchange(&token.token, &first).await.status, StatusCode::CREATED);
+        let trail = world.trail("acme").await;
+        assert!(trail.iter().filter(|kind| *kind == "enrolment_refused").count() >= 6, "{trail:?}");
+        // Tokens are made for people of the tenant.
+        world.people.put("usr_nobody", None);
+        let body = json!({ "userId": "usr_nobody", "class": "laptop" });
+        let answer = world.call::<ep::CreateEnrolmentToken>(&admin("acme"), &[], "", &body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(answer.message().contains("invite them first"), "{}", answer.message());
     })
     .await;
 }

@@ -127,6 +127,54 @@ async fn two_machines_with_one_identity_are_noticed_and_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mark_is_cleared_by_an_administrator_with_a_reason_and_comes_back_with_its_cause() {
+    on_both(MIGRATIONS, |ground| async move {
+        let world = World::new(ground);
+        let host = world.enrol("acme").await;
+        let beats = async |minutes: std::ops::Range<u32>| {
+            for minute in minutes {
+                world.ground.clock.set(i64::from(minute) * MINUTE);
+                let base = if minute % 2 == 0 { 36_000 } else { 3_600 };
+                world.beat(&host, |beat| beat.uptime_seconds = base + u64::from(minute) * 60).await;
+            }
+        };
+        let clear = async |caller: &Caller, reason: &str| {
+            world.call::<ep::ClearCloneMark>(caller, &[host.id()], "", &json!({ "reason": reason })).await
+        };
+        let marked = async || world.agent(&host).await.clone_suspected;
+        let recorded =
+            async |kind: &str| world.trail("acme").await.into_iter().filter(|other| other == kind).count();
+        assert_eq!(clear(&admin("acme"), "nothing to clear").await.status, StatusCode::OK);
+        assert_eq!(recorded("clone_mark_cleared").await, 0);
+        beats(0..8).await;
+        assert!(marked().await);
+        assert_eq!(clear(&admin("acme"), " ").await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(clear(&admin("other"), "x").await.status, StatusCode::NOT_FOUND);
+        for caller in [person("acme", Role::Approver), host.caller()] {
+            assert_eq!(clear(&caller, "x").await.status, StatusCode::FORBIDDEN);
+        }
+        assert!(marked().await);
+        let answer = clear(&admin("acme"), "a snapshot that was tried out").await;
+        assert_eq!((answer.status, &answer.body["cloneSuspected"]), (StatusCode::OK, &json!(false)));
+        assert!(!marked().await);
+        assert_eq!(recorded("clone_mark_cleared").await, 1);
+        // One of the two machines goes on alone: no mark.
+        for minute in [8, 10, 12, 14] {
+            beats(minute..minute + 1).await;
+        }
+        assert!(!marked().await);
+        // Both go on: marked again, and told again.
+        beats(15..24).await;
+        assert!(marked().await);
+        assert_eq!(recorded("clone_suspected").await, 2);
+        world.ok::<ep::RevokeAgent>(&admin("acme"), &[host.id()], "", &json!({ "reason": "x" })).await;
+        assert_eq!(clear(&admin("acme"), "x").await.status, StatusCode::CONFLICT);
+        assert!(marked().await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hosts_are_listed_last_seen_first() {
     on_both(MIGRATIONS, |ground| async move {
         let world = World::new(ground);

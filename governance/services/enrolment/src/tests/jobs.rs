@@ -218,9 +218,9 @@ async fn leases_end_on_the_servers_clock() {
         assert_eq!(world.stored_state(&running).await, "indeterminate");
         assert_eq!(world.stored_state(&renewed).await, "running");
         assert_eq!(world.stored_state(&unclaimed).await, "queued");
-        for state in ["running", "succeeded"] {
-            let answer = world.report(&host, &running, &says(state, "life")).await;
-            assert_eq!(answer.status, StatusCode::CONFLICT, "it is over, and never runs again");
+        for key in ["life", "another-life"] {
+            let answer = world.report(&host, &running, &says("leased", key)).await;
+            assert_eq!(answer.status, StatusCode::CONFLICT, "it never runs again");
         }
         world.ground.clock.set(3_601_000);
         crate::jobs::settle_due(world.foundation()).await.unwrap();
@@ -231,6 +231,109 @@ async fn leases_end_on_the_servers_clock() {
         );
         let trail = world.trail("acme").await;
         assert_eq!(trail.iter().filter(|kind| *kind == "job_ended").count(), 5, "{trail:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_away_tells_late_how_a_job_ended() {
+    on_both(MIGRATIONS, |ground| async move {
+        let world = World::new(ground);
+        let (host, other) = (world.online("acme").await, world.online("acme").await);
+        let mut jobs = Vec::new();
+        for key in ["lost", "told", "unknown", "revoked"] {
+            let job = world.job(if key == "revoked" { &other } else { &host }, key).await;
+            for state in ["leased", "running"] {
+                let host = if key == "revoked" { &other } else { &host };
+                assert_eq!(world.report(host, &job, &says(state, "life")).await.status, StatusCode::OK);
+            }
+            jobs.push(job);
+        }
+        let [lost, told, unknown, revoked] = jobs.try_into().unwrap();
+        world.ok::<ep::RevokeAgent>(&admin("acme"), &[other.id()], "", &json!({ "reason": "x" })).await;
+        world.ground.clock.set(70_000);
+        crate::jobs::settle_due(world.foundation()).await.unwrap();
+        let get = async |job: &Job| {
+            world.ok::<ep::GetJob>(&viewer("acme"), &[job.job_id.as_str()], "", &json!({})).await
+        };
+        let given_up = get(&told).await;
+        assert_eq!((given_up.state, given_up.late), (JobState::Indeterminate, false));
+        assert!(given_up.reason.unwrap().contains("unless the host comes back"));
+        // It still runs: nothing changes but what is said of it.
+        for _ in 0..2 {
+            let answer = world.report(&host, &told, &says("running", "life")).await;
+            assert_eq!(
+                (answer.status, answer.body["state"].as_str()),
+                (StatusCode::OK, Some("indeterminate"))
+            );
+        }
+        assert!(get(&told).await.reason.unwrap().contains("still runs"));
+        // Only whoever held the lease knows.
+        let another_life = world.report(&host, &told, &says("succeeded", "another-life")).await;
+        assert_eq!(another_life.status, StatusCode::CONFLICT);
+        let stranger = world.report(&other, &told, &says("succeeded", "life")).await;
+        assert_eq!(stranger.status, StatusCode::NOT_FOUND);
+        let mut ended = says("failed", "life");
+        ended["reason"] = json!(format!("no such file\u{7}{}", "x".repeat(9_000)));
+        // On two replicas at once, and again after a lost answer.
+        let replica = world.replica();
+        let (one, two) =
+            tokio::join!(world.report(&host, &told, &ended), replica.report(&host, &told, &ended));
+        assert_eq!((one.status, two.status), (StatusCode::OK, StatusCode::OK), "{} {}", one.body, two.body);
+        let seen = get(&told).await;
+        assert_eq!((seen.state, seen.late), (JobState::Failed, true));
+        assert!(seen.reason.unwrap().starts_with("no such file x"), "words are cut, and never refused");
+        for state in ["succeeded", "running", "indeterminate"] {
+            let answer = world.report(&host, &told, &says(state, "life")).await;
+            assert_eq!(answer.status, StatusCode::CONFLICT, "{state}: told once");
+        }
+        // A host that does not know either has said so, and that is the end of it.
+        let answer = world.report(&host, &unknown, &says("indeterminate", "life")).await;
+        assert_eq!(answer.body["late"], true);
+        let answer = world.report(&host, &unknown, &says("succeeded", "life")).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT);
+        // Nobody comes back for a revoked host's, and one that nobody tells of stays.
+        let answer = world.report(&other, &revoked, &says("succeeded", "life")).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT);
+        assert_eq!((get(&lost).await.state, get(&lost).await.late), (JobState::Indeterminate, false));
+        let listed = world.ok::<ep::ListJobs>(&viewer("acme"), &[], "?state=failed", &json!({})).await;
+        assert!(listed.items.len() == 1 && listed.items[0].late);
+        let trail = world.trail("acme").await;
+        assert_eq!(trail.iter().filter(|kind| *kind == "job_ended_late").count(), 2, "{trail:?}");
+        assert_eq!(trail.iter().filter(|kind| *kind == "job_ended").count(), 4, "{trail:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_ends_with_the_rights_of_whoever_dispatched_it() {
+    on_both(MIGRATIONS, |ground| async move {
+        let world = World::new(ground);
+        let host = world.online("acme").await;
+        for (n, role, why) in
+            [(1, Some(Role::Approver), "no administrator any more"), (2, None, "was removed")]
+        {
+            let (waits, runs) =
+                (world.job(&host, &format!("waits-{n}")).await, world.job(&host, &format!("runs-{n}")).await);
+            assert_eq!(world.report(&host, &runs, &says("leased", "life")).await.status, StatusCode::OK);
+            world.people.put("usr_ada", role);
+            let answer = world.report(&host, &waits, &says("leased", "life")).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "CONFLICT"));
+            assert!(answer.message().contains(why), "{}", answer.message());
+            assert_eq!(world.stored_state(&waits).await, "denied");
+            // One that was claimed is the host's.
+            for state in ["leased", "running", "succeeded"] {
+                assert_eq!(world.report(&host, &runs, &says(state, "life")).await.status, StatusCode::OK);
+            }
+            world.people.put("usr_ada", Some(Role::Admin));
+        }
+        // While nobody can be asked, it waits.
+        let waits = world.job(&host, "away").await;
+        world.others.0.lock().unwrap().remove(&Service::Identity);
+        let answer = world.report(&host, &waits, &says("leased", "life")).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        world.peers([(Service::Identity, world.people.router())]);
+        assert_eq!(world.report(&host, &waits, &says("leased", "life")).await.status, StatusCode::OK);
     })
     .await;
 }
@@ -370,7 +473,7 @@ async fn chores_settle_and_stop() {
         }
         stop.cancel();
         for replica in replicas {
-            tokio::time::timeout(std::time::Duration::from_secs(5), replica).await.unwrap().unwrap();
+            tokio::time::timeout(std::time::Duration::from_secs(60), replica).await.unwrap().unwrap();
         }
     })
     .await;

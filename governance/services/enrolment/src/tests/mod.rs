@@ -10,10 +10,11 @@ mod streams;
 mod tenants;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse as _;
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use http::{Request, Response, StatusCode, header};
@@ -24,11 +25,11 @@ use lanyard_governance_api::enrolment::{
     proof_text,
 };
 use lanyard_governance_api::id::{TenantId, UserId};
-use lanyard_governance_api::people::Role;
+use lanyard_governance_api::people::{Role, Standing, Standings};
 use lanyard_governance_foundation::caller::{Agent, Person};
 use lanyard_governance_foundation::clock::random;
 use lanyard_governance_foundation::testing::Ground;
-use lanyard_governance_foundation::{Caller, Foundation, Statement, credentials};
+use lanyard_governance_foundation::{Ask, Caller, Fault, Foundation, Routes, Statement, credentials};
 use lanyard_protocol::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
 use serde::Serialize;
@@ -41,8 +42,52 @@ use crate::{Authority, Settings, routes};
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
 
+/// Other services, as a test plays them; those that it does not are away.
+#[derive(Clone, Default)]
+struct Others(Arc<Mutex<HashMap<Service, Router>>>);
+
+impl Others {
+    fn of(&self, service: Service) -> Router {
+        let others = self.clone();
+        Router::new().fallback(move |request: Request<Body>| async move {
+            let router = others.0.lock().unwrap().get(&service).cloned();
+            match router {
+                Some(router) => router.oneshot(request).await.unwrap(),
+                None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            }
+        })
+    }
+}
+
+/// People as the Identity Service knows them: administrators, unless something else is said.
+#[derive(Clone, Default)]
+struct People(Arc<Mutex<HashMap<String, Option<Role>>>>);
+
+impl People {
+    /// Somebody is something else from here on, or nobody.
+    fn put(&self, user: &str, role: Option<Role>) {
+        self.0.lock().unwrap().insert(user.to_owned(), role);
+    }
+
+    fn router(&self) -> Router {
+        async fn standings(people: People, ask: Ask<ep::GetStandings>) -> Result<Standings, Fault> {
+            let known = people.0.lock().unwrap();
+            let standing = |user: &UserId| Standing {
+                user_id: user.clone(),
+                role: known.get(user.as_str()).copied().unwrap_or(Some(Role::Admin)),
+                handed_by: Vec::new(),
+                more: false,
+            };
+            Ok(Standings { standings: ask.body.user_ids.iter().map(standing).collect() })
+        }
+        Routes::new(self.clone()).on::<ep::GetStandings, _, _>(standings).finish().0
+    }
+}
+
 /// The service over a database.
 struct World {
+    people: People,
+    others: Others,
     ground: Arc<Ground>,
     router: Router,
     ca: Arc<Authority>,
@@ -77,7 +122,12 @@ impl World {
         let all: Vec<_> =
             ep::ENDPOINTS.iter().filter(|e| e.service == Service::Enrolment).map(|e| e.id).collect();
         assert_eq!(served, all, "every endpoint is served");
-        Self { ground, router, ca, stop, _dir: dir }
+        let (people, others) = (People::default(), Others::default());
+        let played = [Service::Identity, Service::Policy, Service::Approval];
+        ground.foundation.peers.set_here(played.map(|service| (service, others.of(service))).into());
+        let world = Self { people, others, ground, router, ca, stop, _dir: dir };
+        world.peers([(Service::Identity, world.people.router())]);
+        world
     }
 
     /// Another replica over the same database.
@@ -85,7 +135,15 @@ impl World {
         let settings = Settings { ca: self.ca.clone(), tokens_name_ca: true, stop: self.stop.clone() };
         let (router, _) = routes(self.foundation().clone(), settings).finish();
         let dir = tempfile::tempdir().unwrap();
-        Self { ground: self.ground.clone(), router, ca: self.ca.clone(), stop: self.stop.clone(), _dir: dir }
+        Self {
+            people: self.people.clone(),
+            others: self.others.clone(),
+            ground: self.ground.clone(),
+            router,
+            ca: self.ca.clone(),
+            stop: self.stop.clone(),
+            _dir: dir,
+        }
     }
 
     fn foundation(&self) -> &Foundation {
@@ -216,7 +274,7 @@ impl World {
 
     /// Answers calls to other services.
     fn peers(&self, routers: impl IntoIterator<Item = (Service, Router)>) {
-        self.foundation().peers.set_here(routers.into_iter().collect::<HashMap<_, _>>());
+        self.others.0.lock().unwrap().extend(routers);
     }
 }
 

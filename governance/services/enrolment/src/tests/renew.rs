@@ -136,8 +136,11 @@ async fn a_flood_of_refusals_does_not_bury_the_records() {
         assert_eq!(trail.iter().filter(|kind| *kind == "proof_refused").count(), 10);
         // Others' failures cost the host nothing; its own enthusiasm does, after a while.
         let mut last = StatusCode::CREATED;
-        for _ in 0..70 {
+        for _ in 0..600 {
             last = access(&world, host.id(), host.proof(Purpose::AccessToken, world.now())).await.status;
+            if last == StatusCode::TOO_MANY_REQUESTS {
+                break;
+            }
         }
         assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
     })
@@ -181,7 +184,7 @@ async fn revocation_is_at_once_and_for_good() {
         assert_eq!((revoked.by.unwrap().as_str(), revoked.reason.as_str()), ("usr_ada", "lost in a train"));
         let certificate = der(&host.issued.certificate_pem);
         for secret in [certificate.as_slice(), token.as_bytes(), host.issued.service_token.as_bytes()] {
-            let Caller::Revoked { reason } = world.who(secret).await else { panic!("still known") };
+            let Caller::Revoked { reason, .. } = world.who(secret).await else { panic!("still known") };
             assert!(reason.contains("lost in a train"));
         }
         let told = |answer: Answer| {

@@ -77,7 +77,8 @@ async fn every_endpoint_refuses_whom_it_is_not_for() {
     on_both(MIGRATIONS, |ground| async move {
         let world = World::new(ground);
         let host = world.online("acme").await;
-        let revoked = Caller::Revoked { reason: "gone".to_owned() };
+        let Caller::Agent(whose) = host.caller() else { panic!("a host is one") };
+        let revoked = Caller::Revoked { reason: "gone".to_owned(), whose };
         let weak = host.with(AgentScope::Heartbeat);
         for endpoint in ep::ENDPOINTS.iter().filter(|e| e.service == Service::Enrolment && !e.access.public) {
             let path: Vec<_> = endpoint

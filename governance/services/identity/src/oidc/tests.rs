@@ -17,7 +17,7 @@ use openidconnect::{JsonWebKeyId, PrivateSigningKey as _};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{Oidc, OidcSettings, make_room, tenant_of};
+use super::{Oidc, OidcSettings, Who, make_room, recognised, tenant_of};
 use crate::{InstallationKey, MIGRATIONS, Settings, routes};
 
 /// Runs a statement across tenants.
@@ -278,4 +278,28 @@ async fn what_is_known_of_a_provider_is_kept_while_it_does_not_answer() {
     assert_eq!(provider.asked.load(Ordering::Relaxed), 2, "not asked after an hour");
     oidc.metadata(later.plus_millis(59_000)).await.unwrap();
     assert_eq!(provider.asked.load(Ordering::Relaxed), 2, "asked again within a minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invited_address_is_the_first_account_that_comes_with_it_and_no_others() {
+    on_both(MIGRATIONS, |ground| async move {
+        let foundation = &ground.foundation;
+        let sql = "INSERT INTO users (user_id, name, email, operator, created_at) VALUES ('usr_x', 'X', 'x@e.org', 0, 0)";
+        run(foundation, Statement::new(sql)).await;
+        let comes = async |subject: String| {
+            let who =
+                Who { issuer: "https://id".to_owned(), subject, email: Some("x@e.org".to_owned()) };
+            let mut tx = foundation.database.across_write().await.unwrap();
+            let user = recognised(&mut tx, &who).await.unwrap();
+            // Whoever comes meanwhile has looked already.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            tx.commit().await.unwrap();
+            user.map(|_| who.subject)
+        };
+        let all = futures_util::future::join_all((0..6).map(|n| comes(format!("subject-{n}")))).await;
+        let known: Vec<String> = all.into_iter().flatten().collect();
+        assert_eq!(known.len(), 1, "{known:?}");
+        assert_eq!(comes(known[0].clone()).await.as_ref(), Some(&known[0]), "and stays it");
+    })
+    .await;
 }

@@ -147,7 +147,7 @@ impl World<'_> {
                 if name.trim().is_empty() {
                     return Err(Fault::invalid("the name of the tool is empty"));
                 }
-                (Demand::Backend { tool: name.clone() }, None)
+                (Demand::Backend { tool: name.clone(), definition: String::new() }, None)
             }
         };
         Ok(Ok(wanted))

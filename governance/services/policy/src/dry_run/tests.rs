@@ -250,7 +250,11 @@ fn files_requests_and_tools_get_what_a_host_gives_them() {
         }
         let action = DryAction::Tool { name: "search".into() };
         let verdict = world(document).verdict(&action).unwrap();
-        agrees(&verdict, host(document, |_| Demand::Backend { tool: "search".into() }), "search");
+        agrees(
+            &verdict,
+            host(document, |_| Demand::Backend { tool: "search".into(), definition: String::new() }),
+            "search",
+        );
     }
     assert_eq!(seen.len(), 3, "the table must reach every verdict");
 }

@@ -95,6 +95,11 @@ pub(super) fn check(document: &PolicyDocument, problems: &mut Problems) {
 }
 
 fn asking(document: &PolicyDocument, grant: &CapabilityGrant, at: &str, problems: &mut Problems) {
+    if grant.name == Capability::WorkspaceUpload && grant.requires_approval {
+        let text =
+            "Nobody is asked about uploads, which hosts make by themselves: they take this as not granted.";
+        problems.advice(format!("{at}/requiresApproval"), text);
+    }
     match (&grant.approval_rule_id, grant.requires_approval) {
         (None, true) => {
             let text =

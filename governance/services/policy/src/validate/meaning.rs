@@ -72,8 +72,14 @@ fn models(document: &PolicyDocument, problems: &mut Problems) {
             problems.fatal(format!("/llmPolicy/{name}"), "Zero lets no model call through.");
         }
     }
-    if !document.capabilities.iter().any(|grant| grant.name == Capability::LlmCall) {
+    let granted = |name| document.capabilities.iter().any(|grant| grant.name == name);
+    if !granted(Capability::LlmCall) {
         problems.advice("/capabilities", "LLM.Call is not granted: sessions can do nothing at all.");
+    }
+    if !granted(Capability::WorkspaceUpload) {
+        let text =
+            "Workspace.Upload is not granted: no thread, output or difference of a session is kept here.";
+        problems.advice("/capabilities", text);
     }
 }
 

@@ -129,6 +129,8 @@ fn what_only_looks_wrong_is_advice() {
         ("/capabilities/1/requiresApproval", json!(false), "/capabilities/1/requiresApproval"),
         ("/capabilities/7/allowedBranches", json!(["a*b"]), "/capabilities/7/allowedBranches/0"),
         ("/capabilities/1/maxFileSizeBytes", json!(0), "/capabilities/1/maxFileSizeBytes"),
+        ("/capabilities/9/name", json!("Git.Diff"), "/capabilities"),
+        ("/capabilities/9/requiresApproval", json!(true), "/capabilities/9/requiresApproval"),
         ("/approvalRules/0/mustAsk", json!(true), "/approvalRules/0/maxRemember"),
         ("/offlineGraceSeconds", json!(1_000_000), "/offlineGraceSeconds"),
     ];

@@ -102,7 +102,10 @@ async fn a_host_that_does_not_fit_gets_no_bundle_until_it_does() {
             assert!(reason.contains(part), "{part}: {reason}");
         }
         assert_eq!(stage.state("ses_1").await, ("SESSION_FAILED".to_owned(), Some(reason.to_owned())));
-        assert_eq!(stage.refused(&host(), "POST", "/sessions/ses_1/resume", Some(offer())).await.0, 409);
+        // A host that knows the session resumes it, and is told the same as long as nothing changed.
+        let grant = stage.ok(&host(), "POST", "/sessions/ses_1/resume", Some(offer())).await;
+        assert_eq!(grant["compatibilityStatus"], "incompatible");
+        assert_eq!(stage.state("ses_1").await.0, "SESSION_FAILED");
         // Its host is updated and tries the same session again.
         let mut body = request("ses_1").unwrap();
         body["clientInfo"]["localAgentHostVersion"] = json!("0.3.0");
@@ -111,6 +114,15 @@ async fn a_host_that_does_not_fit_gets_no_bundle_until_it_does() {
         assert_eq!(grant["compatibilityStatus"], "compatible");
         assert_eq!(stage.state("ses_1").await, ("SESSION_CREATED".to_owned(), None));
         assert_eq!(stage.world(|world| world.workspaces), 1);
+        // Or the policy was mended, and the host goes on with what it has.
+        let mut body = request("ses_2").unwrap();
+        body["supportedTools"] = json!([]);
+        stage.ok(&host(), "POST", "/sessions", Some(body)).await;
+        assert_eq!(stage.state("ses_2").await.0, "SESSION_FAILED");
+        stage.world(|world| (world.min_version, world.tools) = (None, vec![]));
+        let grant = stage.ok(&host(), "POST", "/sessions/ses_2/resume", Some(offer())).await;
+        assert_eq!(grant["compatibilityStatus"], "compatible");
+        assert_eq!(stage.state("ses_2").await, ("SESSION_CREATED".to_owned(), None));
     })
     .await;
 }

@@ -1,5 +1,6 @@
 //! The service over both databases, with the policy, workspace and enrolment services played by the test.
 
+mod forgetting;
 mod handshake;
 mod life;
 mod reports;
@@ -51,6 +52,7 @@ pub(crate) enum Channel {
     Open,
     Away,
     Unknown,
+    Revoked,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -137,6 +139,7 @@ fn channel(world: Shared) -> Router {
             Channel::Open => {}
             Channel::Away => return Err(Fault::unavailable("the channel is away")),
             Channel::Unknown => return Err(Fault::not_found("agent", &agent)),
+            Channel::Revoked => return Err(Fault::new(ErrorCode::AgentRevoked, "the enrolment was revoked")),
         }
         world.told.push((agent, ask.body));
         Ok(CommandsQueued { agents: 1 })

@@ -160,6 +160,47 @@ async fn artifacts_are_listed_newest_first_in_pages() {
 }
 
 #[tokio::test]
+async fn artifacts_of_one_session_or_kind_are_listed_alone() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground).await;
+        let (host, id) = (agent("a", "u"), rig.workspace("a", "u").await);
+        let mut stored = Vec::new();
+        for (n, (session, kind)) in
+            [("s1", "file_diff"), ("s1", "tool_output"), ("s2", "file_diff"), ("s1", "file_diff")]
+                .into_iter()
+                .enumerate()
+        {
+            rig.ground.clock.set(n as i64 * 60_000);
+            let uri =
+                format!("/workspaces/{id}/artifacts?artifactType={kind}&sessionId={session}&taskId=t{n}");
+            let record: ArtifactRecord =
+                rig.send(&host, "POST", &uri, Body::from(format!("{n}"))).await.json();
+            stored.push(record);
+        }
+        for (query, expected) in [
+            ("sessionId=s1&artifactType=file_diff", vec![3, 0]),
+            ("sessionId=s1", vec![3, 1, 0]),
+            ("artifactType=file_diff", vec![3, 2, 0]),
+            ("sessionId=s3", vec![]),
+        ] {
+            let uri = format!("/workspaces/{id}/artifacts?{query}&limit=1");
+            let mut seen = Vec::new();
+            let mut next = Some(uri.clone());
+            while let Some(uri_now) = next {
+                let page: Page<ArtifactRecord> = rig.get(&host, &uri_now).await.json();
+                seen.extend(page.items);
+                next = page.next_token.map(|token| format!("{uri}&nextToken={token}"));
+            }
+            let expected: Vec<_> = expected.into_iter().map(|n: usize| stored[n].clone()).collect();
+            assert_eq!(seen, expected, "{query}");
+        }
+        let answer = rig.get(&host, &format!("/workspaces/{id}/artifacts?artifactType=secrets")).await;
+        assert_eq!(answer.status, 400);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_is_told_and_tried_again() {
     on_both(MIGRATIONS, |ground| async move {
         let slow = std::sync::OnceLock::new();

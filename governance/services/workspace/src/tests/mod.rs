@@ -1,6 +1,7 @@
 //! The service as its callers see it, on both databases, over a directory.
 
 mod artifacts;
+mod forgetting;
 mod history;
 mod purge;
 mod races;
