@@ -9,11 +9,9 @@ mod ended;
 mod keys;
 mod page;
 
-use lanyard_web_ui::{Clock, Glyph, Icon, Problem, Returns, Toasts, Waiting};
+use lanyard_web_ui::{Clock, Glyph, KeyHelp, Problem, Returns, SkipLink, TabLink, Toasts, Waiting, Wide};
 use leptos::context::Provider;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use wasm_bindgen::prelude::Closure;
 
 use crate::pages;
 use crate::route::{Route, Routes, Tab};
@@ -25,41 +23,13 @@ pub(crate) use page::Page;
 /// From this width on there is room for three columns.
 const WIDE: &str = "(min-width: 1000px)";
 
-/// Whether there is room for three columns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wide(pub(crate) Signal<bool>);
-
-impl Wide {
-    /// Follows the window, for everything below the current owner.
-    fn provide() -> Self {
-        let query = window().match_media(WIDE).ok().flatten();
-        let is = RwSignal::new(query.as_ref().is_some_and(|query| query.matches()));
-        if let Some(query) = query {
-            let changed = Closure::<dyn FnMut(web_sys::MediaQueryListEvent)>::new(
-                move |event: web_sys::MediaQueryListEvent| is.set(event.matches()),
-            );
-            query.set_onchange(Some(changed.as_ref().unchecked_ref()));
-            // The shell lives as long as the page: so does what it listens with.
-            changed.forget();
-        }
-        let wide = Self(is.into());
-        provide_context(wide);
-        wide
-    }
-
-    /// The one provided above.
-    pub(crate) fn take() -> Self {
-        use_context().unwrap_or(Self(Signal::stored(false)))
-    }
-}
-
 /// The whole page.
 #[component]
 pub(crate) fn App() -> impl IntoView {
     Clock::provide();
     Returns::provide();
     let routes = Routes::provide();
-    Wide::provide();
+    Wide::provide(WIDE);
     let store = Store::provide();
     name_the_window(store, routes);
     crate::notify::watch(store, routes);
@@ -86,7 +56,7 @@ pub(crate) fn App() -> impl IntoView {
     };
     view! {
         {shown}
-        <Toasts notes=store.notes on_close=move |id| store.unsay(id)/>
+        <Toasts notes=store.notes/>
     }
 }
 
@@ -148,21 +118,15 @@ fn Columns() -> impl IntoView {
         })
     };
     view! {
-        <a class="skip" href="#main" on:click=skip>"To the content"</a>
+        <SkipLink says="To the content"/>
         <div class="columns" class:columns-wide=move || wide.get() class:columns-two=move || tab.get() != Tab::Sessions>
             {left}
             <main class="column column-middle" id="main" tabindex="-1">{middle}</main>
             {right}
         </div>
         {move || (!wide.get()).then(|| view! { <Tabs/> })}
-        <keys::Help open=help/>
+        <KeyHelp open=help keys=keys::KEYS/>
     }
-}
-
-/// The fragment is the address of a page here: the link for keyboards moves the focus by itself.
-fn skip(event: web_sys::MouseEvent) {
-    event.prevent_default();
-    page::focus_content();
 }
 
 fn page_of(route: Route) -> AnyView {
@@ -194,35 +158,20 @@ fn glyph(tab: Tab) -> Glyph {
 }
 
 /// The way to a tab, and how many questions wait behind it.
-#[component]
-fn TabLink(tab: Tab) -> impl IntoView {
-    let store = Store::take();
-    let routes = Routes::take();
-    let count = Memo::new(move |_| match tab {
+fn tab_link(tab: Tab) -> impl IntoView {
+    let (store, routes) = (Store::take(), Routes::take());
+    let count = Signal::derive(move || match tab {
         Tab::Approvals => store.approvals.with(|approvals| approvals.waiting().len()),
         Tab::Sessions | Tab::Files | Tab::Host => 0,
     });
-    let waiting = move || {
-        let count = count.get();
-        (count > 0)
-            .then(|| view! { <span class="tab-count">{count}<span class="unseen">" waiting"</span></span> })
-    };
-    view! {
-        <a
-            class="tab"
-            href=tab.route().href()
-            aria-current=move || (routes.current().tab() == tab).then_some("page")
-        >
-            <Icon name=glyph(tab)/>
-            <span class="tab-name">{tab.name()}{waiting}</span>
-        </a>
-    }
+    let current = Signal::derive(move || routes.current().tab() == tab);
+    view! { <TabLink href=tab.route().href() icon=glyph(tab) name=tab.name() count current/> }
 }
 
 /// Along the lower edge of a phone.
 #[component]
 fn Tabs() -> impl IntoView {
-    let links = Tab::ALL.map(|tab| view! { <TabLink tab/> }).collect_view();
+    let links = Tab::ALL.map(tab_link).collect_view();
     view! { <nav class="tabs" aria-label="Main">{links}</nav> }
 }
 
@@ -230,7 +179,7 @@ fn Tabs() -> impl IntoView {
 #[component]
 fn SideHead() -> impl IntoView {
     let store = Store::take();
-    let links = Tab::ALL.map(|tab| view! { <TabLink tab/> }).collect_view();
+    let links = Tab::ALL.map(tab_link).collect_view();
     view! {
         <div class="side-head">
             <div class="side-host">

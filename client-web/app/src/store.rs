@@ -20,22 +20,14 @@ use lanyard_protocol::principal::Scope;
 use lanyard_web_link::{Joining, Link, Profiles, Status};
 use lanyard_web_state::approvals::Approvals;
 use lanyard_web_state::sessions::Sessions;
-use lanyard_web_ui::{Clock, Toast};
-use leptos::leptos_dom::helpers::set_timeout;
+use lanyard_web_ui::{Clock, Notes};
 use leptos::prelude::*;
 use std::rc::Rc;
-use std::time::Duration;
 use wasm_bindgen_futures::spawn_local;
 
 pub(crate) use failed::Failed;
 
 use crate::prefs::Prefs;
-
-/// How long a short message stays: two lines are read in less.
-const NOTE: Duration = Duration::from_secs(6);
-
-/// Most short messages at once; more would cover what they are about.
-const MAX_NOTES: usize = 3;
 
 /// What the page is at.
 #[derive(Debug, Clone)]
@@ -126,7 +118,7 @@ pub(crate) struct Store {
     /// Milliseconds of `Date.now()`, once a second while somebody looks: for "3 min ago" and countdowns.
     pub(crate) now_ms: Signal<f64>,
     /// Short messages at the edge of the screen.
-    pub(crate) notes: RwSignal<Vec<Toast>>,
+    pub(crate) notes: Notes,
     /// The session that is open, followed by its own subscription.
     pub(crate) open: RwSignal<Option<SessionId>>,
     /// What a new task begins with, handed over by another page: "About the file …: ". Whoever shows the box takes it.
@@ -163,7 +155,7 @@ impl Store {
             connections: RwSignal::new(0),
             health: RwSignal::new(None),
             now_ms: Clock::take().signal(),
-            notes: RwSignal::new(Vec::new()),
+            notes: Notes::default(),
             open: RwSignal::new(None),
             draft: RwSignal::new(None),
             prefs: Prefs::load(),
@@ -279,31 +271,12 @@ impl Store {
 
     /// A short message.
     pub(crate) fn say(self, text: impl Into<String>) {
-        self.note(text.into(), false);
+        self.notes.note(text.into(), false);
     }
 
     /// A short message about something that went wrong.
     pub(crate) fn warn(self, text: impl Into<String>) {
-        self.note(text.into(), true);
-    }
-
-    /// Takes a short message away.
-    pub(crate) fn unsay(self, id: u32) {
-        self.notes.update(|notes| notes.retain(|note| note.id != id));
-    }
-
-    fn note(self, text: String, bad: bool) {
-        let id = self.fresh_id();
-        self.notes.update(|notes| {
-            notes.retain(|note| note.text != text);
-            notes.push(Toast { id, text, bad });
-            let surplus = notes.len().saturating_sub(MAX_NOTES);
-            notes.drain(..surplus);
-        });
-        // Bad news waits for a tap.
-        if !bad {
-            set_timeout(move || self.unsay(id), NOTE);
-        }
+        self.notes.note(text.into(), true);
     }
 
     fn fresh_id(self) -> u32 {

@@ -1,25 +1,16 @@
 //! What the whole page shares: who is signed in, what waits, and short messages. `Copy`: handles to signals.
 
-use std::time::Duration;
-
 use lanyard_governance_api::approval::{ApprovalInfo, ApprovalQuery};
 use lanyard_governance_api::endpoint::{GetMe, ListCentralApprovals};
 use lanyard_governance_api::page::Nothing;
 use lanyard_governance_api::people::{Me, Role};
 use lanyard_protocol::approval::ApprovalState;
-use lanyard_web_ui::Toast;
-use leptos::leptos_dom::helpers::set_timeout;
+use lanyard_web_ui::Notes;
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use crate::api::{self, Failed};
 use crate::poll::Poll;
-
-/// How long a short message stays: two lines are read in less.
-const NOTE: Duration = Duration::from_secs(6);
-
-/// Most short messages at once; more would cover what they are about.
-const MAX_NOTES: usize = 3;
 
 /// Questions fetched for the count and the page of those that wait; a tenant with more has other worries.
 const MAX_WAITING: u32 = 200;
@@ -45,19 +36,14 @@ pub(crate) struct Central {
     /// Questions that wait for a person.
     pub(crate) waiting: RwSignal<Option<Poll<Vec<ApprovalInfo>>>>,
     /// Short messages at the edge of the screen.
-    pub(crate) notes: RwSignal<Vec<Toast>>,
-    next_id: StoredValue<u32>,
+    pub(crate) notes: Notes,
 }
 
 impl Central {
     /// Makes it, for everything below the current owner.
     pub(crate) fn provide() -> Self {
-        let central = Self {
-            who: RwSignal::new(Who::Asking),
-            waiting: RwSignal::new(None),
-            notes: RwSignal::new(Vec::new()),
-            next_id: StoredValue::new(0),
-        };
+        let central =
+            Self { who: RwSignal::new(Who::Asking), waiting: RwSignal::new(None), notes: Notes::default() };
         provide_context(central);
         central
     }
@@ -167,36 +153,11 @@ impl Central {
 
     /// A short message.
     pub(crate) fn say(self, text: impl Into<String>) {
-        self.note(text.into(), false);
+        self.notes.note(text.into(), false);
     }
 
     /// A short message about something that went wrong.
     pub(crate) fn warn(self, text: impl Into<String>) {
-        self.note(text.into(), true);
-    }
-
-    /// Takes a short message away.
-    pub(crate) fn unsay(self, id: u32) {
-        self.notes.update(|notes| notes.retain(|note| note.id != id));
-    }
-
-    fn note(self, text: String, bad: bool) {
-        let id = self
-            .next_id
-            .try_update_value(|id| {
-                *id = id.wrapping_add(1);
-                *id
-            })
-            .unwrap_or_default();
-        self.notes.update(|notes| {
-            notes.retain(|note| note.text != text);
-            notes.push(Toast { id, text, bad });
-            let surplus = notes.len().saturating_sub(MAX_NOTES);
-            notes.drain(..surplus);
-        });
-        // Bad news waits for a tap.
-        if !bad {
-            set_timeout(move || self.unsay(id), NOTE);
-        }
+        self.notes.note(text.into(), true);
     }
 }

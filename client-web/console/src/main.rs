@@ -5,6 +5,8 @@
 
 mod api;
 mod central;
+mod keys;
+mod listing;
 mod pages;
 mod parts;
 mod poll;

@@ -162,38 +162,6 @@ pub(crate) fn Copied(
     }
 }
 
-/// Rows shown at first, and how many more each press brings.
-const ROWS: u32 = 50;
-
-/// How many rows of a list are asked for. Central gives no more than 500 in a page, and nobody reads further: whoever looks
-/// for something old narrows the list down.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rows(RwSignal<u32>);
-
-impl Rows {
-    pub(crate) fn new() -> Self {
-        Self(RwSignal::new(ROWS))
-    }
-
-    /// For the query; follows.
-    pub(crate) fn limit(self) -> Option<u32> {
-        Some(self.0.get())
-    }
-
-    /// Below the list: the way to more of it. `more`: central has more than it gave.
-    pub(crate) fn below(self, more: bool) -> impl IntoView {
-        let most = lanyard_governance_api::limits::MAX_PAGE;
-        let at_most = self.0.get_untracked() >= most;
-        more.then(|| match at_most {
-            true => view! { <p class="soft center">"These are the newest 500. What is older is in the audit records."</p> }.into_any(),
-            false => view! {
-                <Button on_press=move || self.0.update(|rows| *rows = (*rows * 3).min(most))>"Show more"</Button>
-            }
-            .into_any(),
-        })
-    }
-}
-
 /// Whether something is chosen, as what opens a sheet: closing it chooses nothing.
 pub(crate) fn opened_by<T: Send + Sync + 'static>(chosen: RwSignal<Option<T>>) -> RwSignal<bool> {
     let open = RwSignal::new(false);

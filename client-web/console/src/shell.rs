@@ -6,16 +6,15 @@ use lanyard_governance_api::endpoint::{ChooseTenant, Logout};
 use lanyard_governance_api::page::Nothing;
 use lanyard_governance_api::people;
 use lanyard_web_ui::{
-    Button, Choice, ChoiceItem, Clock, Glyph, Icon, IconButton, Kind, Problem, Returns, Sheet, Toasts,
-    Waiting,
+    Button, Choice, ChoiceItem, Clock, Frame, Glyph, IconButton, KeyHelp, Kind, Problem, Returns, Sheet,
+    SkipLink, TabLink, Toasts, Waiting, Wide,
 };
 use leptos::html;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use wasm_bindgen::prelude::Closure;
 
 use crate::api;
 use crate::central::{Central, Who};
+use crate::keys;
 use crate::pages;
 use crate::prefs::{self, Theme};
 use crate::route::{Part, Route, Routes};
@@ -23,10 +22,6 @@ use crate::words;
 
 /// From this width on there is room for two columns.
 const WIDE: &str = "(min-width: 1000px)";
-
-/// Whether there is room for two columns.
-#[derive(Debug, Clone, Copy)]
-struct Wide(Signal<bool>);
 
 /// The account's sheet is open.
 #[derive(Debug, Clone, Copy)]
@@ -36,27 +31,13 @@ struct Account(RwSignal<bool>);
 #[derive(Debug, Clone, Copy)]
 struct Look(RwSignal<Theme>);
 
-fn follow_width() -> Wide {
-    let query = window().match_media(WIDE).ok().flatten();
-    let is = RwSignal::new(query.as_ref().is_some_and(|query| query.matches()));
-    if let Some(query) = query {
-        let changed = Closure::<dyn FnMut(web_sys::MediaQueryListEvent)>::new(
-            move |event: web_sys::MediaQueryListEvent| is.set(event.matches()),
-        );
-        query.set_onchange(Some(changed.as_ref().unchecked_ref()));
-        // The frame lives as long as the page: so does what it listens with.
-        changed.forget();
-    }
-    Wide(is.into())
-}
-
 /// The whole page.
 #[component]
 pub(crate) fn App() -> impl IntoView {
     Clock::provide();
     Returns::provide();
     let routes = Routes::provide();
-    provide_context(follow_width());
+    Wide::provide(WIDE);
     provide_context(Look(prefs::theme()));
     provide_context(Account(RwSignal::new(false)));
     let central = Central::provide();
@@ -100,7 +81,7 @@ pub(crate) fn App() -> impl IntoView {
     };
     view! {
         {shown}
-        <Toasts notes=central.notes on_close=move |id| central.unsay(id)/>
+        <Toasts notes=central.notes/>
     }
 }
 
@@ -109,7 +90,9 @@ pub(crate) fn App() -> impl IntoView {
 fn Columns() -> impl IntoView {
     let routes = Routes::take();
     let central = Central::take();
-    let wide = use_context::<Wide>().map_or_else(|| Signal::stored(false), |wide| wide.0);
+    let wide = Wide::take().0;
+    let help = RwSignal::new(false);
+    keys::listen(routes, help);
     central.follow_waiting();
     name_the_window(central, routes);
     let place = Memo::new(move |_| routes.current());
@@ -117,23 +100,14 @@ fn Columns() -> impl IntoView {
     let side = move || wide.get().then(|| view! { <Side/> });
     let tabs = move || (!wide.get()).then(|| view! { <Tabs/> });
     view! {
-        <a class="skip" href="#main" on:click=skip>"To the content"</a>
+        <SkipLink says="To the content"/>
         <div class="columns" class:console-wide=move || wide.get()>
             {side}
             <main class="column column-middle" id="main" tabindex="-1">{content}</main>
         </div>
         {tabs}
         <AccountSheet/>
-    }
-}
-
-/// The fragment is the address of a page here: the link for keyboards moves the focus by itself.
-fn skip(event: web_sys::MouseEvent) {
-    event.prevent_default();
-    let content = document().get_element_by_id("main");
-    if let Some(content) = content.and_then(|content| content.dyn_into::<web_sys::HtmlElement>().ok()) {
-        // Refused only by elements that are no longer there.
-        let _ = content.focus();
+        <KeyHelp open=help keys=keys::KEYS/>
     }
 }
 
@@ -183,40 +157,28 @@ fn glyph(part: Part) -> Glyph {
 }
 
 /// The way to a part, and how many questions wait behind it.
-#[component]
-fn PartLink(part: Part) -> impl IntoView {
-    let central = Central::take();
-    let routes = Routes::take();
-    let count = Memo::new(move |_| if part == Part::Approvals { central.waiting_count() } else { 0 });
-    let waiting = move || {
-        let count = count.get();
-        (count > 0)
-            .then(|| view! { <span class="tab-count">{count}<span class="unseen">" waiting"</span></span> })
-    };
-    let current = move || {
+fn part_link(part: Part) -> impl IntoView {
+    let (central, routes) = (Central::take(), Routes::take());
+    let count = Signal::derive(move || if part == Part::Approvals { central.waiting_count() } else { 0 });
+    let current = Signal::derive(move || {
         let now = routes.current().part();
         // What has no tab of its own is behind the last one.
         now == part || (part == Part::More && !Part::TABS.contains(&now))
-    };
-    view! {
-        <a class="tab" href=part.route().href() aria-current=move || current().then_some("page")>
-            <Icon name=glyph(part)/>
-            <span class="tab-name">{part.name()}{waiting}</span>
-        </a>
-    }
+    });
+    view! { <TabLink href=part.route().href() icon=glyph(part) name=part.name() count current/> }
 }
 
 /// Along the lower edge of a phone.
 #[component]
 fn Tabs() -> impl IntoView {
-    let links = Part::TABS.map(|part| view! { <PartLink part/> }).collect_view();
+    let links = Part::TABS.map(part_link).collect_view();
     view! { <nav class="tabs" aria-label="Main">{links}</nav> }
 }
 
 /// On the left of a wide screen.
 #[component]
 fn Side() -> impl IntoView {
-    let links = Part::ALL.map(|part| view! { <PartLink part/> }).collect_view();
+    let links = Part::ALL.map(part_link).collect_view();
     view! {
         <div class="console-side">
             <Tenant/>
@@ -353,27 +315,9 @@ pub(crate) fn Page(
     /// What it holds.
     children: Children,
 ) -> impl IntoView {
-    let routes = Routes::take();
-    let scrolled = move |_| {
-        if let Some(on_scroll) = on_scroll {
-            on_scroll.run(());
-        }
-    };
-    let wide = use_context::<Wide>().map_or_else(|| Signal::stored(false), |wide| wide.0);
-    let head = NodeRef::<html::H1>::new();
-    if routes.was_moved() {
-        Effect::new(move |_| {
-            if let Some(head) = head.get() {
-                // Refused only by elements that are no longer there.
-                let _ = head.focus();
-            }
-        });
-    }
-    let back = back.map(
-        |back| view! { <a class="back" href=back.href() aria-label="Back"><Icon name=Glyph::Back/></a> },
-    );
+    let (routes, wide) = (Routes::take(), Wide::take().0);
     let open = use_context::<Account>();
-    let account = move || {
+    let state = move || {
         (!wide.get()).then(|| {
             let press = move || {
                 if let Some(Account(open)) = open {
@@ -383,20 +327,8 @@ pub(crate) fn Page(
             view! { <IconButton label="Account" icon=Glyph::People on_press=press/> }
         })
     };
-    view! {
-        <div class="page">
-            <div class="page-head">
-                {back}
-                <h1 class="page-title" tabindex="-1" node_ref=head>{move || title.get()}</h1>
-                <div class="page-end">{end.run()}</div>
-                {account}
-            </div>
-            <div class="page-scroll" data-scroll="" tabindex="0" node_ref=scroller on:scroll=scrolled>
-                <div class="page-body">{children()}</div>
-            </div>
-            {foot.run()}
-        </div>
-    }
+    let (back, gone_to) = (back.map(|back| back.href()), routes.was_moved());
+    view! { <Frame title back end state foot scroller on_scroll gone_to children/> }
 }
 
 /// The window's title: what waits, where, in which tenant.

@@ -91,6 +91,8 @@ mod tests {
             role: Role::Approver,
             joined: true,
             last_seen_at: None,
+            invited_by: None,
+            by_link: true,
         };
         let people = [bob];
         let names = named(&user("usr_1"), &people).unwrap();

@@ -5,7 +5,6 @@ mod feed;
 mod follow;
 mod menu;
 mod output;
-mod rows;
 
 use std::sync::Arc;
 
@@ -15,20 +14,20 @@ use lanyard_protocol::principal::Scope;
 use lanyard_web_state::sessions::{Standing, standing, title};
 use lanyard_web_state::timeline::Activity;
 use lanyard_web_state::words;
-use lanyard_web_ui::{Button, Clock, Empty, Glyph, IconButton, Kind, Pill, Problem, Tone, Waiting};
+use lanyard_web_ui::timeline::{Extras, Look, RowView};
+use lanyard_web_ui::{Button, Clock, Empty, Glyph, IconButton, Kind, Pill, Problem, Tone, Waiting, Wide};
 use leptos::html;
 use leptos::prelude::*;
 
 use crate::pages::approvals::ApprovalCard;
 use crate::pages::sessions::composer::{Composer, Start};
 use crate::route::Route;
-use crate::shell::{Page, Wide};
+use crate::shell::Page;
 use crate::store::Store;
 
-use changes::{Changes, Shown};
+use changes::Changes;
 use feed::{Feed, Loading};
 use follow::Follow;
-use rows::RowView;
 
 /// See the module.
 #[component]
@@ -37,12 +36,16 @@ pub(crate) fn Session(id: SessionId) -> impl IntoView {
     let feed = Feed::open(store, id.clone());
     let scroller = NodeRef::<html::Div>::new();
     let follow = Follow::new(feed, scroller);
-    let changes = RwSignal::new(None::<Shown>);
+    let changes = RwSignal::new(None::<Look>);
     let menu = RwSignal::new(false);
     // What was typed outlives the tasks that come between.
     let start = Start::next();
     provide_context(feed);
-    provide_context(changes);
+    provide_context(Extras {
+        whole: Callback::new(|(entry,)| view! { <output::Whole entry/> }.into_any()),
+        changes,
+        kept: Signal::stored(None),
+    });
     store.open.set(Some(id.clone()));
     on_cleanup(move || store.open.set(None));
     let row_id = id.clone();

@@ -9,12 +9,12 @@ use lanyard_protocol::id::SessionId;
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::sessions::draft::{Example, examples};
 use lanyard_web_state::sessions::{Groups, detail, standing, title};
-use lanyard_web_ui::{Button, Clock, Empty, Kind, Pill, Row, Section, Tone, Waiting};
+use lanyard_web_ui::{Button, Clock, Empty, Kind, Pill, Row, Section, Tone, Waiting, Wide};
 use leptos::prelude::*;
 
 use crate::pages::session::tone;
 use crate::route::Route;
-use crate::shell::{Page, Wide};
+use crate::shell::Page;
 use crate::store::Store;
 
 use composer::{Composer, Start};

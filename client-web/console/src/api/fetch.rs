@@ -61,6 +61,24 @@ where
     serde_json::from_str(text).map_err(|error| Failed::odd(status, &error.to_string()))
 }
 
+/// Fetches stored content that is JSON.
+///
+/// # Errors
+/// In words; see [`Failed`].
+pub(crate) async fn content<C, T>(values: &[&str]) -> Result<T, Failed>
+where
+    C: Call<Request = Nothing, Query = Nothing, Response = Nothing>,
+    T: DeserializeOwned,
+{
+    let (status, text) = exchange(C::ENDPOINT.method, &address::path::<C>(values), None)
+        .await
+        .map_err(|error| Failed::unreached(&said(&error)))?;
+    if !(200..300).contains(&status) {
+        return Err(Failed::answered(status, &text));
+    }
+    serde_json::from_str(&text).map_err(|error| Failed::odd(status, &error.to_string()))
+}
+
 async fn exchange(method: Method, address: &str, body: Option<&str>) -> Result<(u16, String), JsValue> {
     let headers = Headers::new()?;
     headers.set("accept", "application/json")?;

@@ -7,7 +7,7 @@ mod fetch;
 pub(crate) mod key;
 
 pub(crate) use failed::Failed;
-pub(crate) use fetch::{call, get};
+pub(crate) use fetch::{call, content, get};
 
 /// A key that was never used before, for what must not be done twice.
 pub(crate) fn fresh_key() -> String {

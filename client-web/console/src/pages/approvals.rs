@@ -1,32 +1,27 @@
 //! Questions that hosts put to people: those that wait, answered here as proposals that the host arbitrates, and those
 //! that were answered.
 
-use std::sync::Arc;
-
 use lanyard_governance_api::agent::AgentInfo;
 use lanyard_governance_api::approval::{ApprovalInfo, ApprovalQuery, DecisionRequest, ProposalOutcome};
 use lanyard_governance_api::endpoint::{GetApproval, ListAgents, ListCentralApprovals, ProposeDecision};
 use lanyard_governance_api::page::{Nothing, PageQuery};
 use lanyard_governance_api::people::Role;
-use lanyard_protocol::approval::{
-    ApprovalDetail, ApprovalRequest, ApprovalState, CommandDetail, Decision, FileChangeDetail, HttpDetail,
-};
+use lanyard_protocol::approval::{ApprovalRequest, ApprovalState, Decision};
 use lanyard_protocol::id::ApprovalId;
 use lanyard_protocol::policy::Approver;
-use lanyard_web_state::approvals::words::{self as asks, Fact};
-use lanyard_web_state::approvals::{SHOWN_LINES, hidden_lines};
-use lanyard_web_state::diff;
+use lanyard_web_state::approvals::{hidden_lines, words as ask_words};
 use lanyard_web_state::visible::{self, Marks};
 use lanyard_web_state::words::{exact, risk, sentence};
 use lanyard_web_ui::{
-    Ago, Button, Card, Clock, Code, Countdown, DiffView, Empty, Field, Kind, Long, Pill, Row, Section, Tone,
+    Ago, Button, Card, Clock, Countdown, Empty, Field, Kind, Pill, Row, Section, Tone, asks,
 };
 use leptos::prelude::*;
 
 use super::hosts;
 use crate::api;
 use crate::central::Central;
-use crate::parts::{Rows, State, loaded, pill};
+use crate::listing::Listing;
+use crate::parts::{State, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
@@ -138,21 +133,14 @@ pub(crate) fn Approvals() -> impl IntoView {
 /// Those that do not wait any more, newest first.
 #[component]
 fn Answered(hosts: Signal<Vec<AgentInfo>>) -> impl IntoView {
-    let rows = Rows::new();
-    let all = Poll::start(move || {
-        let query = ApprovalQuery { limit: rows.limit(), ..ApprovalQuery::default() };
-        async move { api::get::<ListCentralApprovals>(&[], &query).await }
+    let all = Listing::start(Signal::stored(()), |(), limit, next_token| async move {
+        let query = ApprovalQuery { limit, next_token, ..ApprovalQuery::default() };
+        api::get::<ListCentralApprovals>(&[], &query).await
     });
-    let list = loaded(all, "what was answered", move |page| {
-        let more = page.next_token.is_some();
-        let settled = page.items.into_iter().filter(|info| info.record.state != ApprovalState::Pending);
-        let settled: Vec<_> = settled.collect();
-        if settled.is_empty() {
-            return view! { <p class="soft">"Nothing was answered yet."</p> }.into_any();
-        }
-        let items = hosts.with(|hosts| settled.iter().map(|info| answered_row(info, hosts)).collect_view());
-        view! { <div class="rows">{items}</div> {rows.below(more)} }.into_any()
-    });
+    let none = || view! { <p class="soft">"Nothing was answered yet."</p> }.into_any();
+    let settled = |info: &ApprovalInfo| info.record.state != ApprovalState::Pending;
+    let row = move |info: &ApprovalInfo| hosts.with(|hosts| answered_row(info, hosts));
+    let list = all.shown("what was answered", none, settled, row);
     view! { <Section title="Answered">{list}</Section> }
 }
 
@@ -227,16 +215,9 @@ fn Question(
 
 /// Exactly what will happen, and where.
 fn body(request: &ApprovalRequest, whole: RwSignal<bool>) -> impl IntoView + use<> {
-    let tone = if asks::is_grave(request.risk_level) { Tone::Bad } else { Tone::Ask };
-    let reasons = request.reasons.iter().map(|reason| {
-        view! { <li>{visible::line(reason, Marks::Written).into_owned()}</li> }
-    });
-    let facts = view! { <Facts facts=asks::circumstances(request)/> };
-    let what = what(&request.detail, whole);
-    let names_first = matches!(request.detail, ApprovalDetail::FileChange(_));
-    let content = if names_first { (facts, what).into_any() } else { (what, facts).into_any() };
-    let (title, level) = (asks::title(request), risk(request.risk_level));
-    let reasons = reasons.collect_view();
+    let tone = asks::tone(request);
+    let (content, reasons) = (asks::content(request, whole), asks::reasons(request));
+    let (title, level) = (ask_words::title(request), risk(request.risk_level));
     let hidden = hidden_lines(request);
     let more = move || {
         (hidden > 0 && !whole.get()).then(|| {
@@ -256,82 +237,9 @@ fn body(request: &ApprovalRequest, whole: RwSignal<bool>) -> impl IntoView + use
             </div>
             {content}
             {more}
-            <ul class="ask-reasons" aria-label="Why it is asked">{reasons}</ul>
+            {reasons}
         </div>
     }
-}
-
-fn what(detail: &ApprovalDetail, whole: RwSignal<bool>) -> AnyView {
-    match detail {
-        ApprovalDetail::Command(command) => command_view(command, whole),
-        ApprovalDetail::FileChange(change) => change_view(change),
-        ApprovalDetail::Http(http) => http_view(http, whole),
-        ApprovalDetail::Other(other) => {
-            let text = visible::block(&other.text, Marks::Written).into_owned();
-            view! { <Code text=text/> }.into_any()
-        }
-    }
-}
-
-fn command_view(command: &CommandDetail, whole: RwSignal<bool>) -> AnyView {
-    let shell = command.shell.as_ref().map(|shell| {
-        let text = visible::block(shell, Marks::Written).into_owned();
-        view! { <pre class="code ask-shell"><code>{text}</code></pre> }
-    });
-    let opaque = command.opaque_reason.as_ref().map(|reason| {
-        let reason = visible::line(reason, Marks::Written).into_owned();
-        view! { <p class="ask-opaque">"What it runs could not be made out: "{reason}</p> }
-    });
-    // What the shell text comes to is worth showing when it is more than the text itself says.
-    let listed = command.shell.is_none() || command.argv.len() > 1;
-    let before = (command.shell.is_some() && listed)
-        .then(|| view! { <p class="soft">"which runs, in this order:"</p> });
-    let lines = listed.then(|| command.argv.iter().map(|argv| argv_view(argv)).collect_view());
-    let stdin = command.stdin.as_ref().map(|stdin| {
-        let text = visible::block(stdin, Marks::Written).into_owned();
-        view! { <p class="soft">"It reads:"</p><Long text label="What it reads" most=SHOWN_LINES whole/> }
-    });
-    view! { <div class="ask-what">{shell}{opaque}{before}{lines}{stdin}</div> }.into_any()
-}
-
-/// One command: every word a box of its own, so that it is seen where it begins and ends.
-fn argv_view(argv: &[String]) -> impl IntoView + use<> {
-    let words = asks::arguments(argv).into_iter().enumerate().map(|(at, word)| {
-        let space = (at > 0).then_some(" ");
-        view! { {space}<span class="arg" class:arg-quoted=word.quoted>{word.text}</span> }
-    });
-    view! { <pre class="code ask-argv"><code>{words.collect_view()}</code></pre> }
-}
-
-fn change_view(change: &FileChangeDetail) -> AnyView {
-    let parsed = Arc::new(diff::parse(&change.diff, Marks::Written));
-    let label = format!("Changes to {}", change.path);
-    view! { <DiffView diff=Signal::stored(parsed) label truncated=change.truncated/> }.into_any()
-}
-
-fn http_view(http: &HttpDetail, whole: RwSignal<bool>) -> AnyView {
-    let line = |text: &str| visible::line(text, Marks::Written).into_owned();
-    let headers = http.headers.iter().map(|header| line(header)).collect::<Vec<_>>().join("\n");
-    let headers = (!headers.is_empty()).then(|| {
-        view! { <p class="soft">"with these headers:"</p><Long text=headers label="Headers" most=SHOWN_LINES whole/> }
-    });
-    let request = format!("{} {}", line(&http.method), line(&http.url));
-    let body = http.body.as_ref().map(|body| {
-        let text = visible::block(body, Marks::Written).into_owned();
-        view! { <p class="soft">"with this body:"</p><Long text label="Body" most=SHOWN_LINES whole/> }
-    });
-    view! { <div class="ask-what"><pre class="code ask-shell"><code>{request}</code></pre>{headers}{body}</div> }.into_any()
-}
-
-/// Names and what they stand for; what deserves a second look stands out.
-#[component]
-fn Facts(facts: Vec<Fact>) -> impl IntoView {
-    let lines = facts.into_iter().map(|fact| {
-        let value =
-            if fact.code { view! { <code>{fact.value}</code> }.into_any() } else { fact.value.into_any() };
-        view! { <div class:fact-grave=fact.grave><dt>{fact.label}</dt><dd>{value}</dd></div> }
-    });
-    view! { <dl class="facts">{lines.collect_view()}</dl> }
 }
 
 /// What was proposed from here, and what the host made of it.
@@ -413,7 +321,7 @@ fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callba
         info.with(|info| info.as_ref().map_or(0, |info| hidden_lines(&info.record.request)))
     });
     let unseen = Signal::derive(move || hidden.get() > 0 && !whole.get());
-    let label = move || request().map(|request| asks::approve_label(&request)).unwrap_or("Approve");
+    let label = move || request().map(|request| ask_words::approve_label(&request)).unwrap_or("Approve");
     let waits = move || {
         let fixed = obstacle.get();
         let buttons = fixed.is_none().then(|| view! {

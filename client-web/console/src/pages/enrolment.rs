@@ -18,7 +18,8 @@ use leptos::prelude::*;
 
 use crate::api;
 use crate::central::Central;
-use crate::parts::{Copied, Rows, Sure, loaded, opened_by, pill};
+use crate::listing::Listing;
+use crate::parts::{Copied, Sure, opened_by, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
@@ -34,6 +35,8 @@ const MAX_USES: u32 = 1_000;
 fn standing(token: &EnrolmentToken, now: Timestamp) -> (Tone, &'static str) {
     if token.revoked_at.is_some() {
         (Tone::Bad, "revoked")
+    } else if token.void.is_some() {
+        (Tone::Bad, "not accepted")
     } else if token.uses >= token.max_uses {
         (Tone::Plain, "used up")
     } else if token.expires_at <= now {
@@ -59,25 +62,20 @@ fn command(origin: &str) -> String {
 pub(crate) fn Enrolment() -> impl IntoView {
     let central = Central::take();
     let clock = Clock::take();
-    let rows = Rows::new();
-    let tokens = Poll::start(move || {
-        let query = PageQuery { limit: rows.limit(), next_token: None };
-        async move { api::get::<ListEnrolmentTokens>(&[], &query).await }
+    let tokens = Listing::start(Signal::stored(()), |(), limit, next_token| async move {
+        api::get::<ListEnrolmentTokens>(&[], &PageQuery { limit, next_token }).await
     });
     let chosen = RwSignal::new(None::<EnrolmentToken>);
-    let list = loaded(tokens, "the tokens", move |page| {
-        if page.items.is_empty() {
-            return view! {
-                <Card><Empty title="No tokens">
-                    <p>"A token lets one machine (or as many as you say) enrol here, once, within its lifetime. It carries no rights of its own."</p>
-                </Empty></Card>
-            }
-            .into_any();
+    let none = || {
+        view! {
+            <Card><Empty title="No tokens">
+                <p>"A token lets one machine (or as many as you say) enrol here, once, within its lifetime. It carries no rights of its own."</p>
+            </Empty></Card>
         }
-        let more = page.next_token.is_some();
-        let items = page.items.into_iter().map(|token| token_row(token, clock, chosen)).collect_view();
-        view! { <div class="rows">{items}</div> {rows.below(more)} }.into_any()
-    });
+        .into_any()
+    };
+    let row = move |token: &EnrolmentToken| token_row(token.clone(), clock, chosen);
+    let list = tokens.shown("the tokens", none, |_| true, row);
     view! {
         <Page title="Enrolment tokens" back=Route::Hosts>
             {move || central.may(Role::Admin).then(|| view! { <Make tokens=move || tokens.again()/> })}
@@ -95,7 +93,8 @@ fn token_row(token: EnrolmentToken, clock: Clock, chosen: RwSignal<Option<Enrolm
     let title = line(note.unwrap_or(&token.class), Marks::Missing).into_owned();
     let used = format!("used {} of {}", token.uses, count(token.max_uses.into(), "time"));
     let until = format!("until {}", hour(token.expires_at, now, clock.zone()));
-    let detail = line(&format!("{} · {used} · {until}", token.class), Marks::Missing).into_owned();
+    let void = token.void.as_ref().map(|why| format!(" · {why}")).unwrap_or_default();
+    let detail = line(&format!("{} · {used} · {until}{void}", token.class), Marks::Missing).into_owned();
     let can = word == "good" && central.may(Role::Admin);
     let label = format!("Revoke the token {title}");
     view! {
@@ -230,6 +229,7 @@ mod tests {
             created_at: at(0),
             expires_at: at(1_000),
             revoked_at: None,
+            void: None,
         };
         assert_eq!(standing(&token, at(999)).1, "good");
         assert_eq!(standing(&token, at(1_000)).1, "expired");

@@ -1,8 +1,10 @@
 //! Enrolled hosts: the list, and one with its sessions, devices and jobs.
 
-use lanyard_governance_api::agent::{AgentInfo, AgentState, RevokeAgent as RevokeBody};
+use lanyard_governance_api::agent::{
+    AgentInfo, AgentState, ClearCloneMark as ClearBody, RevokeAgent as RevokeBody,
+};
 use lanyard_governance_api::endpoint::{
-    CurrentPolicy, GetAgent, ListAgents, ListJobs, ListPairings, ListSessions, RevokeAgent,
+    ClearCloneMark, CurrentPolicy, GetAgent, ListAgents, ListJobs, ListPairings, ListSessions, RevokeAgent,
 };
 use lanyard_governance_api::id::AgentId;
 use lanyard_governance_api::job::JobQuery;
@@ -11,7 +13,7 @@ use lanyard_governance_api::people::Role;
 use lanyard_governance_api::session::SessionQuery;
 use lanyard_protocol::policy::SandboxLevel;
 use lanyard_web_state::visible::{Marks, line};
-use lanyard_web_state::words::{bytes, count, exact, level, span, thousands};
+use lanyard_web_state::words::{bytes, count, exact, span, thousands};
 use lanyard_web_ui::{
     Button, Card, Clock, Empty, Glyph, KeyValue, Kind, LinkRow, Pill, Problem, Row, Section, Tone,
 };
@@ -20,7 +22,8 @@ use leptos::prelude::*;
 use super::{jobs, sessions};
 use crate::api;
 use crate::central::Central;
-use crate::parts::{Reasoned, Rows, State, loaded, pill};
+use crate::listing::Listing;
+use crate::parts::{Reasoned, State, loaded, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
@@ -49,7 +52,7 @@ fn detail(agent: &AgentInfo) -> String {
             parts.push(format!("{} running", count(beat.tasks_running.into(), "task")));
         }
         if beat.outbox_depth > 0 {
-            parts.push(format!("{} waiting to be sent", count(beat.outbox_depth, "record")));
+            parts.push(format!("{} waiting to be sent", count(beat.outbox_depth, "audit record")));
         }
     }
     parts.extend(words::skew(agent.clock_skew_millis));
@@ -76,32 +79,28 @@ fn alarms(agent: &AgentInfo, epoch: Option<u64>) -> Vec<(Tone, &'static str)> {
 #[component]
 pub(crate) fn Hosts() -> impl IntoView {
     let central = Central::take();
-    let rows = Rows::new();
-    let hosts = Poll::start(move || {
-        let query = PageQuery { limit: rows.limit(), next_token: None };
-        async move { api::get::<ListAgents>(&[], &query).await }
+    let hosts = Listing::start(Signal::stored(()), |(), limit, next_token| async move {
+        api::get::<ListAgents>(&[], &PageQuery { limit, next_token }).await
     });
     let epoch = epoch();
-    let list = loaded(hosts, "the hosts", move |page| {
-        if page.items.is_empty() {
-            return view! { <NoHosts/> }.into_any();
-        }
-        let more = page.next_token.is_some();
-        let known = epoch.get();
-        let online = page.items.iter().filter(|host| host.state == AgentState::Online).count();
-        let items = page.items.iter().map(|host| host_row(host, known)).collect_view();
-        view! {
-            <p class="soft" role="status">{format!("{online} of {} online", count(page.items.len() as u64, "host"))}</p>
-            <div class="rows">{items}</div>
-            {rows.below(more)}
-        }
-        .into_any()
+    let counts = Memo::new(move |_| {
+        hosts.of(|hosts| {
+            let online = hosts.iter().filter(|host| host.state == AgentState::Online).count();
+            (online, hosts.len() as u64)
+        })
     });
+    let online = move || {
+        let (online, all) = counts.get();
+        (all > 0).then(|| view! { <p class="soft" role="status">{format!("{online} of {} online", count(all, "host"))}</p> })
+    };
+    let row = move |host: &AgentInfo| host_row(host, epoch.get());
+    let list = hosts.shown("the hosts", || view! { <NoHosts/> }.into_any(), |_| true, row);
     view! {
         <Page title="Hosts">
             {move || central.may(Role::Admin).then(|| view! {
                 <LinkRow title="Enrol a host" detail="Make a one-time token for it" href=Route::Enrolment.href() icon=Glyph::Plus/>
             })}
+            {online}
             {list}
         </Page>
     }
@@ -161,10 +160,52 @@ pub(crate) fn Host(id: AgentId) -> impl IntoView {
     view! {
         <Page title back=Route::Hosts end=end>
             <State poll=host what="the host"/>
+            <Copied id=agent_id.clone() host/>
             {about}
             <Recent id=agent_id.clone()/>
             <Revoke id=agent_id host/>
         </Page>
+    }
+}
+
+/// A second machine tried to be this host, until an administrator has found out why.
+#[component]
+fn Copied(id: AgentId, host: Poll<AgentInfo>) -> impl IntoView {
+    let central = Central::take();
+    let (open, busy) = (RwSignal::new(false), RwSignal::new(false));
+    let is = Memo::new(move |_| host.now.with(|now| now.as_ref().is_some_and(|host| host.clone_suspected)));
+    let shown = move || {
+        is.get().then(|| view! {
+            <Problem
+                title="A second machine tried to use this host's identity"
+                meaning="Its files may have been copied, or the machine was restored from an image. The other key was refused. If nobody did that on purpose, revoke this host and enrol it anew."
+            >
+                {move || central.may(Role::Admin).then(|| view! {
+                    <Button on_press=move || open.set(true)>"It is explained"</Button>
+                })}
+            </Problem>
+        })
+    };
+    let act = Callback::new(move |(reason,): (String,)| {
+        let id = id.clone();
+        let what = async move {
+            api::call::<ClearCloneMark>(&[id.as_str()], &Nothing {}, &ClearBody { reason }).await
+        };
+        central.tell(busy, what, move |agent| {
+            open.set(false);
+            host.now.set(Some(agent));
+        });
+    });
+    view! {
+        {shown}
+        <Reasoned
+            open
+            title="Take the mark away?"
+            meaning="The host keeps its identity, and the warning is gone until another machine tries the same. What was found is in the audit record."
+            act="Take it away"
+            busy
+            on_act=act
+        />
     }
 }
 
@@ -173,14 +214,6 @@ pub(crate) fn Host(id: AgentId) -> impl IntoView {
 fn About(agent: AgentInfo, epoch: Option<u64>) -> impl IntoView {
     let clock = Clock::take();
     let silent = agent.heartbeat.is_none();
-    let copied = agent.clone_suspected.then(|| {
-        view! {
-            <Problem
-                title="A second machine tried to use this host's identity"
-                meaning="Its files may have been copied, or the machine was restored from an image. The other key was refused. If nobody did that on purpose, revoke this host and enrol it anew."
-            />
-        }
-    });
     let gone = agent.revoked.clone().map(|revoked| {
         let when = exact(revoked.at, clock.zone());
         let reason = line(&revoked.reason, Marks::Missing).into_owned();
@@ -206,7 +239,6 @@ fn About(agent: AgentInfo, epoch: Option<u64>) -> impl IntoView {
     let rows = Signal::derive(move || facts(&agent, who, clock));
     view! {
         {gone}
-        {copied}
         {behind}
         {skew}
         <Section title="The machine"><Card><KeyValue rows/></Card></Section>
@@ -231,7 +263,7 @@ fn facts(agent: &AgentInfo, who: Who, clock: Clock) -> Vec<(String, String)> {
         rows.extend([
             ("Programs are confined", words::sandbox(beat.sandbox_level).to_owned()),
             ("Policy epoch", beat.policy_epoch.to_string()),
-            ("Records waiting to be sent", thousands(beat.outbox_depth)),
+            ("Audit records waiting to be sent", thousands(beat.outbox_depth)),
             ("Up for", span(beat.uptime_seconds.saturating_mul(1_000))),
             ("Tasks running", beat.tasks_running.to_string()),
             ("Sessions", thousands(beat.sessions)),
@@ -255,6 +287,7 @@ fn facts(agent: &AgentInfo, who: Who, clock: Clock) -> Vec<(String, String)> {
 #[component]
 fn Recent(id: AgentId) -> impl IntoView {
     let central = Central::take();
+    let clock = Clock::take();
     let agent_id = id.clone();
     let opened = Poll::start(move || {
         let query =
@@ -287,9 +320,8 @@ fn Recent(id: AgentId) -> impl IntoView {
             return view! { <p class="soft">"No phone or other computer is paired with it."</p> }.into_any();
         }
         let one = |device: lanyard_governance_api::pairing::PairedDevice| {
-            let rights = device.scopes.iter().map(|scope| level(*scope)).collect::<Vec<_>>().join(", ");
             let title = line(&device.name, Marks::Missing).into_owned();
-            let detail = line(&format!("{} · {rights}", device.platform), Marks::Missing).into_owned();
+            let detail = super::pairings::detail(&device, clock);
             view! {
                 <Row title detail icon=Glyph::Phone wrap=true>
                     {device.connected.then(|| pill((Tone::Good, "connected")))}

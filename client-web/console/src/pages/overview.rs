@@ -12,7 +12,7 @@ use lanyard_governance_api::session::SessionQuery;
 use lanyard_governance_api::telemetry::SummaryQuery;
 use lanyard_protocol::session::SessionState;
 use lanyard_web_state::words::{count, left};
-use lanyard_web_ui::{Card, Clock, Empty, Glyph, LinkRow, Pill, Row, Section, Sparkline, Tone};
+use lanyard_web_ui::{Card, Clock, Empty, Glyph, Icon, LinkRow, Pill, Row, Section, Sparkline, Tone};
 use leptos::prelude::*;
 
 use super::{jobs, pairings, sessions};
@@ -159,9 +159,9 @@ fn hosts_view(items: Vec<AgentInfo>, more: bool) -> AnyView {
     let least = if more { "at least " } else { "" };
     let title = format!("{online} of {least}{} online", count(known.len() as u64, "host"));
     let detail = if waiting > 0 {
-        format!("{} wait on hosts to be sent", count(waiting, "record"))
+        format!("{} wait on hosts to be sent", count(waiting, "audit record"))
     } else {
-        "Nothing waits on hosts to be sent".to_owned()
+        "No audit record waits on hosts to be sent".to_owned()
     };
     let troubles = troubles(&known).into_iter().map(|(tone, said)| {
         view! { <Row title=said href=Route::Hosts.href() tone icon=Glyph::Warning wrap=true/> }
@@ -199,8 +199,12 @@ fn policy_view(state: &PolicyState) -> AnyView {
         Some(active) => (format!("Version {} is in force", active.version), Tone::Plain),
         None => ("No policy is in force: enrolled hosts stand still".to_owned(), Tone::Bad),
     };
-    view! { <Row title detail=confirmed href=Route::Policy.href() icon=Glyph::Shield tone wrap=true/> }
-        .into_any()
+    view! {
+        <Row title detail=confirmed href=Route::Policy.href() icon=Glyph::Shield tone wrap=true>
+            <Icon name=Glyph::Forward/>
+        </Row>
+    }
+    .into_any()
 }
 
 /// Jobs under way.
@@ -238,7 +242,10 @@ fn Lately() -> impl IntoView {
         let title = if tasks == 0 {
             "No task ended".to_owned()
         } else {
-            format!("{} ended, {failed} of them failed", count(tasks, "task"))
+            match failed {
+                0 => format!("{} ended, none failed", count(tasks, "task")),
+                failed => format!("{} ended, {failed} failed", count(tasks, "task")),
+            }
         };
         let curve = (tasks > 0).then(|| view! { <Sparkline points=points label="Tasks over the last day"/> });
         view! { <LinkRow title href=Route::Telemetry.href() icon=Glyph::Chart/> {curve} }.into_any()

@@ -1,7 +1,7 @@
 //! People of the tenant and their roles; tenants, for who runs the installation.
 
 use lanyard_governance_api::endpoint::{
-    ChangePerson, CreateTenant, InvitePerson, ListPeople, ListTenants, RemovePerson,
+    ChangePerson, CreateSignInLink, CreateTenant, InvitePerson, ListPeople, ListTenants, RemovePerson,
 };
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_api::page::{Nothing, PageQuery};
@@ -16,8 +16,8 @@ use leptos::prelude::*;
 use crate::api;
 use crate::api::address::encoded;
 use crate::central::Central;
-use crate::parts::{Copied, Rows, Sure, loaded, pill};
-use crate::poll::Poll;
+use crate::listing::Listing;
+use crate::parts::{Copied, Sure, pill};
 use crate::route::Route;
 use crate::shell::Page;
 use crate::words;
@@ -41,20 +41,15 @@ fn roles() -> Vec<ChoiceItem<Role>> {
 #[component]
 pub(crate) fn People() -> impl IntoView {
     let central = Central::take();
-    let rows = Rows::new();
-    let people = Poll::start(move || {
-        let query = PageQuery { limit: rows.limit(), next_token: None };
-        async move { api::get::<ListPeople>(&[], &query).await }
+    let people = Listing::start(Signal::stored(()), |(), limit, next_token| async move {
+        api::get::<ListPeople>(&[], &PageQuery { limit, next_token }).await
     });
     let chosen = RwSignal::new(None::<Person>);
-    let list = loaded(people, "the people", move |page| {
-        if page.items.is_empty() {
-            return view! { <Card><Empty title="Nobody yet"><p>"Invite the first person."</p></Empty></Card> }.into_any();
-        }
-        let more = page.next_token.is_some();
-        let items = page.items.into_iter().map(|person| person_row(person, chosen)).collect_view();
-        view! { <div class="rows">{items}</div> {rows.below(more)} }.into_any()
-    });
+    let none = || {
+        view! { <Card><Empty title="Nobody yet"><p>"Invite the first person."</p></Empty></Card> }.into_any()
+    };
+    let row = move |person: &Person| person_row(person.clone(), chosen);
+    let list = people.shown("the people", none, |_| true, row);
     view! {
         <Page title="People">
             {move || central.is_operator().then(|| view! {
@@ -112,17 +107,6 @@ fn Invite(#[prop(into)] again: Callback<()>) -> impl IntoView {
         });
     };
     let empty = Signal::derive(move || name.with(|name| name.trim().is_empty()));
-    let shown = move || {
-        invited.get().map(|answer| {
-            let origin = location().origin().unwrap_or_default();
-            let token = answer.link_token.unwrap_or_default();
-            view! {
-                <p>"Hand this link to "{line(&answer.person.name, Marks::Missing).into_owned()}", in a way that nobody else reads:"</p>
-                <Copied text=link(&origin, &token) what="the link"/>
-                <Problem waits=true title="It is not shown again" meaning="It signs in whoever opens it first, once. If it got into the wrong hands, remove the person."/>
-            }
-        })
-    };
     view! {
         <Section title="Invite">
             <Card>
@@ -134,6 +118,25 @@ fn Invite(#[prop(into)] again: Callback<()>) -> impl IntoView {
                 </div>
             </Card>
         </Section>
+        <Handed invited/>
+    }
+}
+
+/// A link that was made, to be handed over.
+#[component]
+fn Handed(invited: RwSignal<Option<Invited>>) -> impl IntoView {
+    let shown = move || {
+        invited.get().map(|answer| {
+            let origin = location().origin().unwrap_or_default();
+            let token = answer.link_token.unwrap_or_default();
+            view! {
+                <p>"Hand this link to "{line(&answer.person.name, Marks::Missing).into_owned()}", in a way that nobody else reads:"</p>
+                <Copied text=link(&origin, &token) what="the link"/>
+                <Problem waits=true title="It is not shown again" meaning="It signs in whoever opens it first, once, within a day. If it got into the wrong hands before it was used, make another; after that, remove the person."/>
+            }
+        })
+    };
+    view! {
         <Sheet open=Signal::derive(move || invited.with(Option::is_some)) title="One-time link" on_close=move || invited.set(None)>{shown}</Sheet>
     }
 }
@@ -184,14 +187,28 @@ fn Change(chosen: RwSignal<Option<Person>>, #[prop(into)] again: Callback<()>) -
         chosen.set(None);
         removing.set(true);
     };
+    let (handed, link_busy) = (RwSignal::new(None::<Invited>), RwSignal::new(false));
+    let make_link = move || {
+        let Some(person) = last.get_untracked() else { return };
+        let what = async move {
+            api::call::<CreateSignInLink>(&[person.user_id.as_str()], &Nothing {}, &Nothing {}).await
+        };
+        central.tell(link_busy, what, move |answer| {
+            chosen.set(None);
+            handed.set(Some(answer));
+        });
+    };
+    let by_link = move || last.with(|last| last.as_ref().is_some_and(|person| person.by_link));
     view! {
         <Sheet open=Signal::derive(move || chosen.with(Option::is_some)) title on_close=move || chosen.set(None)>
             <Choice label="Role" options=roles() value=role on_change=move |chosen| role.set(chosen)/>
             <div class="buttons">
                 <Button kind=Kind::Danger on_press=begin_remove>"Remove from the tenant"</Button>
+                {move || by_link().then(|| view! { <Button busy=link_busy on_press=make_link>"New sign-in link"</Button> })}
                 <Button kind=Kind::Primary busy disabled=same on_press=save>"Save the role"</Button>
             </div>
         </Sheet>
+        <Handed invited=handed/>
         <Sure
             open=removing
             title=Signal::derive(move || format!("Remove {}?", title.get()))
@@ -233,27 +250,21 @@ pub(crate) fn Tenants() -> impl IntoView {
 #[component]
 fn TenantList() -> impl IntoView {
     let central = Central::take();
-    let rows = Rows::new();
-    let tenants = Poll::start(move || {
-        let query = PageQuery { limit: rows.limit(), next_token: None };
-        async move { api::get::<ListTenants>(&[], &query).await }
+    let tenants = Listing::start(Signal::stored(()), |(), limit, next_token| async move {
+        api::get::<ListTenants>(&[], &PageQuery { limit, next_token }).await
     });
-    let list = loaded(tenants, "the tenants", move |page| {
-        let more = page.next_token.is_some();
-        let own = central.me().map(|me| me.tenant.tenant_id);
-        let one = |tenant: people::TenantInfo| {
-            let here = own.as_ref() == Some(&tenant.tenant_id);
-            let title = line(&tenant.name, Marks::Missing).into_owned();
-            view! {
-                <Row title detail=tenant.tenant_id.to_string() icon=Glyph::Folder>
-                    <span class="small"><Ago at=tenant.created_at/></span>
-                    {here.then(|| pill((Tone::Run, "you work here")))}
-                </Row>
-            }
-        };
-        view! { <div class="rows">{page.items.into_iter().map(one).collect_view()}</div> {rows.below(more)} }
-            .into_any()
-    });
+    let row = move |tenant: &people::TenantInfo| {
+        let here = central.me().is_some_and(|me| me.tenant.tenant_id == tenant.tenant_id);
+        let title = line(&tenant.name, Marks::Missing).into_owned();
+        let (detail, at) = (tenant.tenant_id.to_string(), tenant.created_at);
+        view! {
+            <Row title detail icon=Glyph::Folder>
+                <span class="small"><Ago at/></span>
+                {here.then(|| pill((Tone::Run, "you work here")))}
+            </Row>
+        }
+    };
+    let list = tenants.shown("the tenants", || ().into_any(), |_| true, row);
     let (name, id) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     let busy = RwSignal::new(false);
     let wrong = Signal::derive(move || id.with(|id| tenant_id(id).err().map(str::to_owned)));

@@ -12,7 +12,8 @@ use leptos::prelude::*;
 
 use super::hosts;
 use crate::api;
-use crate::parts::{Rows, loaded, pill};
+use crate::listing::Listing;
+use crate::parts::pill;
 use crate::poll::Poll;
 use crate::route::{Route, Routes};
 use crate::shell::Page;
@@ -73,27 +74,15 @@ pub(crate) fn Sessions(
     host: Option<AgentId>,
 ) -> impl IntoView {
     let routes = Routes::take();
-    let rows = Rows::new();
     let open = RwSignal::new(None::<bool>);
-    let agent_id = host.clone();
-    let sessions = Poll::start(move || {
-        let query = SessionQuery {
-            agent_id: agent_id.clone(),
-            open: open.get(),
-            limit: rows.limit(),
-            ..SessionQuery::default()
-        };
-        async move { api::get::<ListSessions>(&[], &query).await }
+    let (agent_id, filtered) = (host.clone(), host.is_some());
+    let filter = Signal::derive(move || (agent_id.clone(), open.get()));
+    let sessions = Listing::start(filter, |(agent_id, open), limit, next_token| async move {
+        let query = SessionQuery { agent_id, open, limit, next_token, ..SessionQuery::default() };
+        api::get::<ListSessions>(&[], &query).await
     });
-    let filtered = host.is_some();
-    let list = loaded(sessions, "the sessions", move |page| {
-        if page.items.is_empty() {
-            return view! { <Nowhere filtered=filtered || open.get_untracked().is_some()/> }.into_any();
-        }
-        let more = page.next_token.is_some();
-        let items = page.items.iter().map(row).collect_view();
-        view! { <div class="rows">{items}</div> {rows.below(more)} }.into_any()
-    });
+    let none = move || view! { <Nowhere filtered=filtered || open.get_untracked().is_some()/> }.into_any();
+    let list = sessions.shown("the sessions", none, |_| true, row);
     let states = vec![
         ChoiceItem::new(None, "All"),
         ChoiceItem::new(Some(true), "Open"),

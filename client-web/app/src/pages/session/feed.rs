@@ -1,17 +1,13 @@
 //! The events of the open session: the newest page first, then live, older pages when the reader scrolls up.
-//!
-//! The timeline itself is no signal: what an event touched is marked, and once per frame those rows, the order or the
-//! state are told that they have changed. A hidden page draws no frames, so it does nothing but take note.
-
-use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use lanyard_client::{Channel, Incoming};
 use lanyard_protocol::ErrorCode;
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::method::{GetHistory, GetSessionState, Subscribe, Unsubscribe};
-use lanyard_web_state::timeline::{Activity, Course, Entry, Item, ItemNo, MIN_ITEMS, Timeline, Touched};
+use lanyard_web_state::approvals::words::Names;
+use lanyard_web_state::timeline::{Activity, Course, Item, ItemNo, Timeline, Touched};
 use lanyard_web_state::visible::{Marks, line};
+use lanyard_web_ui::timeline::Items;
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -58,14 +54,7 @@ impl Loading {
 pub(super) struct Feed {
     store: Store,
     id: StoredValue<SessionId>,
-    timeline: StoredValue<Timeline>,
-    /// What was touched since the last frame.
-    pending: StoredValue<Touched>,
-    /// Some of it came from the host by itself.
-    arrived: StoredValue<bool>,
-    /// A frame was asked for.
-    scheduled: StoredValue<bool>,
-    rows: StoredValue<std::collections::BTreeMap<ItemNo, ArcTrigger>>,
+    items: Items,
     /// The items, oldest first.
     pub(super) order: RwSignal<Vec<ItemNo>>,
     /// Where the task under way stands.
@@ -93,25 +82,23 @@ pub(super) struct Feed {
 impl Feed {
     /// Begins to follow a session, until the current owner is gone.
     pub(super) fn open(store: Store, id: SessionId) -> Self {
+        let names = move || store.me.with(|me| me.as_ref().map(|me| Names::new(me.principal.id.clone())));
+        let items = Items::provide(Signal::derive(names));
         let feed = Self {
             store,
             id: StoredValue::new(id.clone()),
-            timeline: StoredValue::new(Timeline::default()),
-            pending: StoredValue::new(Touched::default()),
-            arrived: StoredValue::new(false),
-            scheduled: StoredValue::new(false),
-            rows: StoredValue::new(Default::default()),
-            order: RwSignal::new(Vec::new()),
-            course: RwSignal::new(Course::default()),
-            activity: RwSignal::new(Activity::Idle),
+            items,
+            order: items.order,
+            course: items.course,
+            activity: items.activity,
             loading: RwSignal::new(Loading::Awaited),
-            earlier: RwSignal::new(false),
+            earlier: items.earlier,
             fetching: RwSignal::new(false),
-            detached: RwSignal::new(false),
-            news: RwSignal::new(0),
+            detached: items.detached,
+            news: items.news,
             name: RwSignal::new(None),
             model: RwSignal::new(None),
-            following: RwSignal::new(true),
+            following: items.following,
         };
         let own = Channel::Session(id.clone());
         store.hear(move |incoming| feed.hear(incoming, &id, &own));
@@ -140,26 +127,6 @@ impl Feed {
         self.id.get_value()
     }
 
-    /// One item, followed.
-    pub(super) fn entry(self, no: ItemNo) -> Option<Arc<Entry>> {
-        let trigger =
-            self.rows.try_update_value(|rows| rows.entry(no).or_insert_with(ArcTrigger::new).clone());
-        if let Some(trigger) = trigger {
-            trigger.track();
-        }
-        self.peek(no)
-    }
-
-    /// One item as it is now.
-    pub(super) fn peek(self, no: ItemNo) -> Option<Arc<Entry>> {
-        self.timeline.try_with_value(|timeline| timeline.entry(no)).flatten()
-    }
-
-    /// A row is no longer shown.
-    pub(super) fn forget(self, no: ItemNo) {
-        let _ = self.rows.try_update_value(|rows| rows.remove(&no));
-    }
-
     /// Begins anew with the newest page.
     pub(super) fn load(self) {
         self.detached.set(false);
@@ -184,14 +151,7 @@ impl Feed {
             query: None,
         };
         let page = self.store.call(newest).await?;
-        // A page that was read anew has nothing left of the one before.
-        let mut timeline = Timeline::default();
-        let touched = timeline.page(&page, None);
-        let after_seq = timeline.last_seq();
-        if self.timeline.try_set_value(timeline).is_some() {
-            return Ok(());
-        }
-        self.note(Touched { order: true, ..touched });
+        let Some(after_seq) = self.items.begin(&page) else { return Ok(()) };
         self.store.call(Subscribe { session_id: session_id.clone(), after_seq }).await?;
         let snapshot = self.store.call(GetSessionState { session_id }).await?;
         let _ = self
@@ -204,7 +164,7 @@ impl Feed {
     /// Fetches the page before what is here. `measure` runs when it has come, `then` once it is in the document and not
     /// painted yet.
     pub(super) fn fetch_earlier(self, measure: impl FnOnce() + 'static, then: impl FnOnce() + 'static) {
-        let before = self.timeline.try_with_value(Timeline::earlier).flatten();
+        let before = self.items.read(Timeline::earlier).flatten();
         let (Some(before), Some(session_id), false) =
             (before, self.id.try_get_value(), self.fetching.get_untracked())
         else {
@@ -222,12 +182,11 @@ impl Feed {
             match self.store.call(page).await {
                 Ok(page) => {
                     // What else has changed meanwhile is shown first, so that only the page makes a difference.
-                    self.flush();
-                    let touched =
-                        self.timeline.try_update_value(|timeline| timeline.page(&page, Some(before)));
+                    self.items.flush();
+                    let touched = self.items.put_before(&page, before);
                     request_animation_frame(move || {
                         measure();
-                        self.note_now(touched.unwrap_or_default());
+                        self.items.note_now(touched);
                         // The frame that was asked for in this one comes after painting; this one is before it.
                         queue_microtask(then);
                     });
@@ -239,17 +198,7 @@ impl Feed {
     }
 
     fn hear(self, incoming: &Incoming, id: &SessionId, own: &Channel) {
-        let change = |change: &dyn Fn(&mut Timeline) -> Touched| {
-            let touched = self.timeline.try_update_value(|timeline| {
-                let touched = change(timeline);
-                match self.following.try_get_untracked() {
-                    Some(true) => touched.and(timeline.trim(MIN_ITEMS)),
-                    _ => touched,
-                }
-            });
-            let _ = self.arrived.try_set_value(true);
-            self.note(touched.unwrap_or_default());
-        };
+        let change = |change: &dyn Fn(&mut Timeline) -> Touched| self.items.hear(change);
         match incoming {
             Incoming::Event(event) if event.session_id == *id => change(&|timeline| timeline.event(event)),
             Incoming::Delta { event, missing } if event.session_id == *id => {
@@ -267,69 +216,16 @@ impl Feed {
         }
     }
 
-    fn note(self, touched: Touched) {
-        if touched.is_empty() {
-            return;
-        }
-        self.pending.update_value(|pending| *pending = std::mem::take(pending).and(touched));
-        if !self.scheduled.get_value() {
-            self.scheduled.set_value(true);
-            request_animation_frame(move || self.flush());
-        }
-    }
-
-    fn note_now(self, touched: Touched) {
-        self.pending.update_value(|pending| *pending = std::mem::take(pending).and(touched));
-        self.flush();
-    }
-
-    /// Tells what has changed to what shows it.
-    fn flush(self) {
-        let Some(touched) = self.pending.try_update_value(std::mem::take) else { return };
-        self.scheduled.set_value(false);
-        if touched.is_empty() {
-            return;
-        }
-        if touched.order {
-            self.order.set(self.timeline.with_value(Timeline::order));
-        }
-        if touched.course || touched.order {
-            let (course, activity) =
-                self.timeline.with_value(|timeline| (timeline.course().clone(), timeline.activity()));
-            self.course.maybe_update(|now| changed(now, course));
-            self.activity.maybe_update(|now| changed(now, activity));
-            let (earlier, detached) =
-                self.timeline.with_value(|timeline| (timeline.earlier().is_some(), timeline.is_detached()));
-            self.earlier.maybe_update(|now| changed(now, earlier));
-            self.detached.maybe_update(|now| changed(now, detached));
-        }
-        let rows: BTreeSet<ItemNo> = touched.items.iter().copied().collect();
-        let triggers: Vec<ArcTrigger> =
-            self.rows.with_value(|known| rows.iter().filter_map(|no| known.get(no).cloned()).collect());
-        triggers.iter().for_each(ArcTrigger::notify);
-        if self.arrived.try_update_value(std::mem::take).unwrap_or_default() {
-            self.news.update(|news| *news += 1);
-        }
-    }
-
     /// The last task, for what it changed.
     pub(super) fn last_task(self) -> Option<lanyard_protocol::id::TaskId> {
-        self.timeline.with_value(|timeline| {
+        let last = self.items.read(|timeline| {
             let mut order = timeline.order();
             order.reverse();
             order.into_iter().find_map(|no| {
                 let entry = timeline.entry(no)?;
                 if matches!(entry.item, Item::Note(_)) { None } else { entry.task.clone() }
             })
-        })
+        });
+        last.flatten()
     }
-}
-
-/// Whether something is different now.
-fn changed<T: PartialEq>(now: &mut T, value: T) -> bool {
-    let differs = *now != value;
-    if differs {
-        *now = value;
-    }
-    differs
 }

@@ -3,10 +3,10 @@
 use lanyard_protocol::method::{CancelTask, DeleteSession, EndSession};
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::timeline::Activity;
+use lanyard_web_ui::timeline::Look;
 use lanyard_web_ui::{Button, Glyph, Kind, Row, Sheet};
 use leptos::prelude::*;
 
-use super::changes::Shown;
 use super::feed::Feed;
 use crate::route::{Route, Routes};
 use crate::store::Store;
@@ -21,7 +21,7 @@ enum Sure {
 
 /// See the module.
 #[component]
-pub(super) fn Menu(open: RwSignal<bool>, changes: RwSignal<Option<Shown>>) -> impl IntoView {
+pub(super) fn Menu(open: RwSignal<bool>, changes: RwSignal<Option<Look>>) -> impl IntoView {
     let sure = RwSignal::new(Sure::No);
     let close = move || {
         open.set(false);
@@ -43,14 +43,14 @@ pub(super) fn Menu(open: RwSignal<bool>, changes: RwSignal<Option<Shown>>) -> im
 }
 
 #[component]
-fn Things(open: RwSignal<bool>, changes: RwSignal<Option<Shown>>, sure: RwSignal<Sure>) -> impl IntoView {
+fn Things(open: RwSignal<bool>, changes: RwSignal<Option<Look>>, sure: RwSignal<Sure>) -> impl IntoView {
     let store = Store::take();
     let feed = Feed::take();
     let may = move || store.holds(Scope::Operate);
     let look = feed.last_task().map(|task| {
         let press = move || {
             open.set(false);
-            changes.set(Some(Shown { task: task.clone(), path: None }));
+            changes.set(Some(Look { task: task.clone(), path: None }));
         };
         view! { <Row title="Changes of the last task" detail="Every file, before and after" icon=Glyph::Files on_press=Callback::new(move |()| press())/> }
     });

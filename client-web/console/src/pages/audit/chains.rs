@@ -1,14 +1,13 @@
 //! The chains of audit records: proof that nothing was changed, export, and how long records are kept.
 
 use lanyard_governance_api::audit::{
-    AuditQuery, ChainVerdict, ExportFormat, Retention, Verification, VerifyQuery,
+    AuditQuery, ChainVerdict, ExportFormat, PendingRetention, Retention, Verification, VerifyQuery,
 };
 use lanyard_governance_api::endpoint::{ExportAudit, GetRetention, SetRetention, VerifyAudit};
 use lanyard_governance_api::page::Nothing;
 use lanyard_governance_api::people::Role;
-use lanyard_protocol::Timestamp;
 use lanyard_web_state::visible::{Marks, line};
-use lanyard_web_state::words::{count, thousands};
+use lanyard_web_state::words::{count, exact, thousands};
 use lanyard_web_ui::{
     Button, Card, Choice, ChoiceItem, Clock, Empty, Field, Glyph, Icon, KeyValue, Kind, Problem, Section,
     Select, Tone,
@@ -25,9 +24,9 @@ use crate::shell::Page;
 /// Longest time records are kept, in days. Source: `Retention::days`.
 const MAX_DAYS: u32 = 3_650;
 
-/// Where an export is downloaded from.
-fn export_address(format: ExportFormat, from: Option<Timestamp>) -> String {
-    let query = AuditQuery { format: Some(format), from, ..AuditQuery::default() };
+/// Where the records that a query finds are downloaded from.
+pub(super) fn export_address(format: ExportFormat, query: AuditQuery) -> String {
+    let query = AuditQuery { format: Some(format), ..query };
     format!("{}{}", address::path::<ExportAudit>(&[]), address::query(&query))
 }
 
@@ -152,7 +151,10 @@ fn Export() -> impl IntoView {
     let ranges = ranges.map(|(days, says)| ChoiceItem::new(days, says)).to_vec();
     let href = move || {
         let from = back.get().map(|days| clock.now_untracked().plus_millis(-days * 86_400_000));
-        crate::api::key::in_address(&export_address(format.get(), from))
+        crate::api::key::in_address(&export_address(
+            format.get(),
+            AuditQuery { from, ..AuditQuery::default() },
+        ))
     };
     view! {
         <Section title="Export">
@@ -167,10 +169,16 @@ fn Export() -> impl IntoView {
     }
 }
 
+/// What is said of a shorter time that does not count yet.
+fn waits(pending: &PendingRetention, clock: Clock) -> String {
+    let (days, from) = (count(pending.days.into(), "day"), exact(pending.from, clock.zone()));
+    format!("From {from} on they are kept for {days} only. To take that back, set more days.")
+}
+
 /// How long records are kept.
 #[component]
 fn Keeping() -> impl IntoView {
-    let central = Central::take();
+    let (central, clock) = (Central::take(), Clock::take());
     let kept = Poll::once(|| async { api::get::<GetRetention>(&[], &Nothing {}).await });
     let typed = RwSignal::new(String::new());
     Effect::new(move |_| {
@@ -195,7 +203,10 @@ fn Keeping() -> impl IntoView {
         central.tell(busy, what, move |retention| {
             open.set(false);
             kept.now.set(Some(retention));
-            central.say(format!("Records are kept for {} now.", count(retention.days.into(), "day")));
+            central.say(match retention.pending {
+                Some(pending) => waits(&pending, clock),
+                None => format!("Records are kept for {} now.", count(retention.days.into(), "day")),
+            });
         });
     };
     let title = Signal::derive(move || {
@@ -203,7 +214,12 @@ fn Keeping() -> impl IntoView {
     });
     let shown = loaded(kept, "how long records are kept", move |retention| {
         let said = count(retention.days.into(), "day");
-        view! { <p>"Records are kept for "{said}". What is older is removed; a checkpoint stays, so that the chain is still provable."</p> }.into_any()
+        let pending = retention.pending.map(|pending| view! { <p>{waits(&pending, clock)}</p> });
+        view! {
+            <p>"Records are kept for "{said}". What is older is removed; a checkpoint stays, so that the chain is still provable."</p>
+            {pending}
+        }
+        .into_any()
     });
     let form = move || {
         central.may(Role::Admin).then(|| {
@@ -215,18 +231,23 @@ fn Keeping() -> impl IntoView {
     };
     view! {
         <Section title="Retention"><Card><div class="stack">{shown}{form}</div></Card></Section>
-        <Sure open title meaning="Records older than that are removed with the next run, for good. Export them first if they are wanted." act="Change it" danger=true busy on_act=act/>
+        <Sure open title meaning="Records older than that are removed, for good: a shorter time counts after some days, until which it can be taken back. Export them first if they are wanted." act="Change it" danger=true busy on_act=act/>
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lanyard_protocol::Timestamp;
 
     #[test]
     fn exports_say_their_form_and_range() {
-        assert_eq!(export_address(ExportFormat::JsonLines, None), "/audit/export?format=json_lines");
-        let since = export_address(ExportFormat::CloudEvents, Some(Timestamp::from_millis(0)));
+        assert_eq!(
+            export_address(ExportFormat::JsonLines, AuditQuery::default()),
+            "/audit/export?format=json_lines"
+        );
+        let query = AuditQuery { from: Some(Timestamp::from_millis(0)), ..AuditQuery::default() };
+        let since = export_address(ExportFormat::CloudEvents, query);
         assert!(since.contains("format=cloud_events") && since.contains("from=1970-01-01"), "{since}");
     }
 

@@ -2,17 +2,18 @@
 
 pub(crate) mod chains;
 
-use lanyard_governance_api::audit::{AuditQuery, AuditRecord};
+use lanyard_governance_api::audit::{AuditQuery, AuditRecord, ExportFormat};
 use lanyard_governance_api::endpoint::SearchAudit;
 use lanyard_governance_api::page::Page as Found;
+use lanyard_governance_api::people::Role;
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::envelope::Severity;
 use lanyard_protocol::id::SessionId;
 use lanyard_web_state::visible::{Marks, block, line};
 use lanyard_web_state::words::{exact, sentence, thousands};
 use lanyard_web_ui::{
-    Ago, Button, Card, ChoiceItem, Clock, Code, Empty, Field, Glyph, KeyValue, Kind, LinkRow, Problem, Row,
-    Select, Sheet, Tone, Waiting,
+    Ago, Button, Card, ChoiceItem, Clock, Code, Empty, Field, Glyph, Icon, KeyValue, Kind, LinkRow, Problem,
+    Row, Select, Sheet, Tone, Waiting,
 };
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -28,7 +29,7 @@ use crate::words;
 const ROWS: u32 = 50;
 
 /// Most records held; whoever wants more exports them.
-const MAX_ROWS: usize = 1_000;
+const MAX_ROWS: usize = 10_000;
 
 /// What is looked for, as typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,9 +130,9 @@ pub(crate) fn Audit(
     /// Only of this session.
     session: Option<SessionId>,
 ) -> impl IntoView {
-    let clock = Clock::take();
+    let (clock, central) = (Clock::take(), Central::take());
     let search = Search {
-        central: Central::take(),
+        central,
         rows: RwSignal::new(Vec::new()),
         next: RwSignal::new(None),
         asking: RwSignal::new(false),
@@ -143,15 +144,21 @@ pub(crate) fn Audit(
     let again = move || search.begin(filters.get_untracked().query(clock.now_untracked()));
     again();
     let open = RwSignal::new(None::<AuditRecord>);
+    let ids = Memo::new(move |_| {
+        search
+            .rows
+            .with(|rows| rows.iter().map(|record| (record.source.clone(), record.seq)).collect::<Vec<_>>())
+    });
+    let empty = Memo::new(move |_| ids.with(Vec::is_empty));
+    // Records never change, and new ones come behind those that are here: their rows stay.
+    let one = move |(at, _): (usize, (String, u64))| {
+        let record = search.rows.with_untracked(|rows| rows.get(at).cloned());
+        record.map(|record| record_row(record, open))
+    };
+    let numbered = move || ids.get().into_iter().enumerate().collect::<Vec<_>>();
     let list = move || {
-        let rows = search.rows.get();
-        if rows.is_empty() {
-            return (!search.asking.get() && search.failed.with(Option::is_none))
-                .then(|| view! { <Nothing/> })
-                .into_any();
-        }
-        let items = rows.into_iter().map(|record| record_row(record, open)).collect_view();
-        view! { <div class="rows">{items}</div> }.into_any()
+        (empty.get() && !search.asking.get() && search.failed.with(Option::is_none))
+            .then(|| view! { <Nothing/> })
     };
     let below = move || {
         let held = search.rows.with(Vec::len);
@@ -170,11 +177,26 @@ pub(crate) fn Audit(
             _ => ().into_any(),
         }
     };
+    let export = move || {
+        let some = !empty.get() && central.may(Role::Admin);
+        some.then(|| {
+            let query = filters.get().query(clock.now_untracked());
+            let href = api::key::in_address(&chains::export_address(ExportFormat::JsonLines, query));
+            view! { <a class="button button-quiet" href=href download="lanyard-audit.jsonl"><Icon name=Glyph::Download/>"Export what was found"</a> }
+        })
+    };
     view! {
         <Page title="Audit">
             <LinkRow title="Chains" detail="Prove that nothing was changed; export; how long records are kept" href=Route::Chains.href() icon=Glyph::Shield/>
             <Filter filters session on_search=again/>
-            <div role="region" aria-label="Records" class="stack" aria-live="polite">{list}{below}</div>
+            <div role="region" aria-label="Records" class="stack" aria-live="polite">
+                {list}
+                <div class="rows rows-long" hidden=empty>
+                    <For each=numbered key=|(_, id)| id.clone() children=one/>
+                </div>
+                {below}
+            </div>
+            {export}
             <Sheet open=Signal::derive(move || open.with(Option::is_some)) title="Record" on_close=move || open.set(None)>
                 {move || open.get().map(|record| view! { <Record record/> })}
             </Sheet>
@@ -255,7 +277,7 @@ fn Filter(
             <details class="limits">
                 <summary>"More to search by"</summary>
                 <div class="form-grid">
-                    <Field label="Kind of record" value=event max=100 placeholder="tool_call_completed" on_enter=search/>
+                    <Field label="Kind of record" value=event max=100 placeholder="tool_completed" on_enter=search/>
                     <Field label="User" value=user max=100 on_enter=search/>
                     <Field label="Chain" value=source max=200 hint="A host's id, or service:…" on_enter=search/>
                 </div>

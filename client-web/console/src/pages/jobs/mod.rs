@@ -20,7 +20,8 @@ use leptos::prelude::*;
 
 use crate::api;
 use crate::central::Central;
-use crate::parts::{Rows, State, Sure, loaded, pill};
+use crate::listing::Listing;
+use crate::parts::{State, Sure, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
@@ -66,26 +67,21 @@ pub(crate) fn row(job: &Record) -> impl IntoView + use<> {
 #[component]
 pub(crate) fn Jobs() -> impl IntoView {
     let central = Central::take();
-    let rows = Rows::new();
     let state = RwSignal::new(None::<JobState>);
-    let jobs = Poll::start(move || {
-        let query = JobQuery { state: state.get(), limit: rows.limit(), ..JobQuery::default() };
-        async move { api::get::<ListJobs>(&[], &query).await }
+    let jobs = Listing::start(state.into(), |state, limit, next_token| async move {
+        let query = JobQuery { state, limit, next_token, ..JobQuery::default() };
+        api::get::<ListJobs>(&[], &query).await
     });
-    let list = loaded(jobs, "the jobs", move |page| {
-        if page.items.is_empty() {
-            let title = if state.get_untracked().is_some() { "No such jobs" } else { "No jobs yet" };
-            return view! {
-                <Card><Empty title>
+    let none = move || {
+        let title = if state.get_untracked().is_some() { "No such jobs" } else { "No jobs yet" };
+        view! {
+            <Card><Empty title>
                     <p>"A job is one tool call on one host: run a command, read a file. It runs through the same policies and approvals as everything else there, and only where the machine's owner takes jobs. The result is seen here, live."</p>
                 </Empty></Card>
-            }
-            .into_any();
         }
-        let more = page.next_token.is_some();
-        view! { <div class="rows">{page.items.iter().map(row).collect_view()}</div> {rows.below(more)} }
-            .into_any()
-    });
+        .into_any()
+    };
+    let list = jobs.shown("the jobs", none, |_| true, row);
     let states = STATES.map(|state| ChoiceItem::new(Some(state), sentence(words::job(state).1)));
     let states: Vec<_> = std::iter::once(ChoiceItem::new(None, "All")).chain(states).collect();
     view! {
@@ -157,6 +153,9 @@ fn About(job: Record) -> impl IntoView {
             <p role="status">{words::job_meaning(job.state)}{reason.map(|reason| format!(" {}", sentence(&reason)))}</p>
         </Card>
     };
+    let late = job.late.then(|| {
+        view! { <p class="soft">"The host said so after central had counted the outcome as unknown."</p> }
+    });
     let asks = (job.state == JobState::Leased).then(|| {
         view! { <p class="soft">"If it waits for a person, the question is among "<a href=Route::Approvals.href()>"the approvals"</a>". Whoever dispatched it does not answer it."</p> }
     });
@@ -185,6 +184,7 @@ fn About(job: Record) -> impl IntoView {
         .collect();
     view! {
         {told}
+        {late}
         {asks}
         {live}
         {result}

@@ -110,7 +110,8 @@ pub(crate) fn limits(capability: Capability) -> Vec<Limit> {
             SECONDS,
             OUTPUT,
         ],
-        Capability::WorkspaceUpload | Capability::LlmCall => Vec::new(),
+        Capability::WorkspaceUpload => vec![FILE_SIZE],
+        Capability::LlmCall => Vec::new(),
     }
 }
 

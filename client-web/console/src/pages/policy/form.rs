@@ -98,12 +98,15 @@ fn OnOff(editor: Editor, pointer: String, label: &'static str, hint: &'static st
 #[component]
 fn Grant(editor: Editor, capability: Capability) -> impl IntoView {
     let standing = Memo::new(move |_| editor.doc.with(|doc| doc::standing(doc, capability)));
-    let options = || {
-        vec![
-            ChoiceItem::new(Standing::Free, "Without asking"),
-            ChoiceItem::new(Standing::Asks, "Asks first"),
-            ChoiceItem::new(Standing::Never, "Never"),
-        ]
+    // What goes to central by itself is sent or not: there is no moment at which somebody could be asked.
+    let askable = capability != Capability::WorkspaceUpload;
+    let options = move || {
+        let asks = askable.then(|| ChoiceItem::new(Standing::Asks, "Asks first"));
+        let free = ChoiceItem::new(Standing::Free, "Without asking");
+        [Some(free), asks, Some(ChoiceItem::new(Standing::Never, "Never"))]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
     };
     let choose = move |chosen| editor.edit(|doc| doc::set_standing(doc, capability, chosen));
     let granted = Memo::new(move |_| standing.get() != Standing::Never);

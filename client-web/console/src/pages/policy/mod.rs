@@ -30,7 +30,8 @@ use leptos::prelude::*;
 use super::hosts;
 use crate::api;
 use crate::central::Central;
-use crate::parts::{Reasoned, Rows, Sure, loaded, opened_by, pill};
+use crate::listing::Listing;
+use crate::parts::{Reasoned, Sure, loaded, opened_by, pill};
 use crate::poll::Poll;
 use crate::route::Route;
 use crate::shell::Page;
@@ -182,25 +183,25 @@ fn Versions(
     #[prop(into)] again: Callback<()>,
 ) -> impl IntoView {
     let central = Central::take();
-    let rows = Rows::new();
-    let versions = Poll::start(move || {
+    let versions = Listing::start(Signal::stored(()), |(), limit, next_token| async move {
+        api::get::<ListPolicies>(&[], &PageQuery { limit, next_token }).await
+    });
+    Effect::new(move |_| {
         epoch.track();
-        let query = PageQuery { limit: rows.limit(), next_token: None };
-        async move { api::get::<ListPolicies>(&[], &query).await }
+        versions.again();
     });
     let chosen = RwSignal::new(None::<u64>);
     let open = opened_by(chosen);
     let busy = RwSignal::new(false);
-    let list = loaded(versions, "the versions", move |page| {
-        if page.items.is_empty() {
-            return view! { <Card><Empty title="No versions"><p>"The first is made with the tenant."</p></Empty></Card> }.into_any();
-        }
-        let more = page.next_token.is_some();
-        let active = page.items.iter().find(|version| version.active).map(|version| version.version);
-        let items =
-            page.items.into_iter().map(|version| version_view(version, active, chosen)).collect_view();
-        view! { <div class="rows">{items}</div> {rows.below(more)} }.into_any()
+    let active = Memo::new(move |_| {
+        versions.of(|rows| rows.iter().find(|version| version.active).map(|version| version.version))
     });
+    let none = || {
+        view! { <Card><Empty title="No versions"><p>"The first is made with the tenant."</p></Empty></Card> }
+            .into_any()
+    };
+    let row = move |version: &PolicyVersionSummary| version_view(version.clone(), active.get(), chosen);
+    let list = versions.shown("the versions", none, |_| true, row);
     let act = move || {
         let Some(version) = chosen.get_untracked() else { return };
         let number = version.to_string();
@@ -216,8 +217,9 @@ fn Versions(
         });
     };
     let title = Signal::derive(move || format!("Put version {} in force?", chosen.get().unwrap_or_default()));
-    let meaning = "It replaces what is in force now, for every session of every host, as soon as the host hears of it. Running \
-                   calls that it no longer allows end. Compare it with the one in force first if you are not sure what differs.";
+    let meaning = "It replaces what is in force now, for every session of every host, as soon as the host hears of it. Calls \
+                   that run go on to their end; to stop them, revoke the policy. Compare it with the one in force first if you \
+                   are not sure what differs.";
     view! {
         <Section title="Versions">{list}</Section>
         <Sure open title meaning act="Put it in force" busy on_act=act/>

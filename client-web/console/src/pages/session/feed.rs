@@ -1,20 +1,18 @@
 //! The events of the open session: the newest page first, then live, older pages when they are asked for.
 //!
-//! The timeline itself is no signal: what an event touched is marked, and once per frame those rows or the order are told
-//! that they have changed. A hidden page draws no frames, so it only takes note. The browser connects the stream again by
-//! itself, from the last event it has had; central closes it when the session has ended.
+//! The browser connects the stream again by itself, from the last event it has had; central closes it when the session
+//! has ended.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use lanyard_governance_api::endpoint::{ListEvents, StreamEvents};
 use lanyard_governance_api::session::EventQuery;
+use lanyard_protocol::Timestamp;
 use lanyard_protocol::event::SessionEvent;
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::method::HistoryPage;
-use lanyard_web_state::approvals::words::Names;
-use lanyard_web_state::timeline::{Entry, ItemNo, MIN_ITEMS, Timeline, Touched};
+use lanyard_web_state::timeline::{ItemNo, Timeline};
+use lanyard_web_ui::timeline::Items;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
@@ -58,11 +56,8 @@ impl Drop for Stream {
 #[derive(Clone, Copy)]
 pub(super) struct Feed {
     id: StoredValue<SessionId>,
-    timeline: StoredValue<Timeline>,
+    items: Items,
     stream: StoredValue<Option<Stream>, LocalStorage>,
-    pending: StoredValue<Touched>,
-    scheduled: StoredValue<bool>,
-    rows: StoredValue<BTreeMap<ItemNo, ArcTrigger>>,
     /// The items, oldest first.
     pub(super) order: RwSignal<Vec<ItemNo>>,
     /// How far loading is.
@@ -79,29 +74,24 @@ pub(super) struct Feed {
     pub(super) news: RwSignal<u64>,
     /// The end is looked at: older items may go.
     pub(super) following: RwSignal<bool>,
-    /// Who is who.
-    pub(super) names: Signal<Option<Names>>,
 }
 
 impl Feed {
     /// Begins to follow a session, until the current owner is gone.
     pub(super) fn open(id: SessionId) -> Self {
+        let items = Items::provide(Who::take().names);
         let feed = Self {
             id: StoredValue::new(id),
-            timeline: StoredValue::new(Timeline::default()),
+            items,
             stream: StoredValue::new_local(None),
-            pending: StoredValue::new(Touched::default()),
-            scheduled: StoredValue::new(false),
-            rows: StoredValue::new(BTreeMap::new()),
-            order: RwSignal::new(Vec::new()),
+            order: items.order,
             loading: RwSignal::new(Loading::Awaited),
             live: RwSignal::new(false),
             over: RwSignal::new(false),
-            earlier: RwSignal::new(false),
+            earlier: items.earlier,
             fetching: RwSignal::new(false),
-            news: RwSignal::new(0),
-            following: RwSignal::new(true),
-            names: Who::take().names,
+            news: items.news,
+            following: items.following,
         };
         on_cleanup(move || {
             let _ = feed.stream.try_update_value(Option::take);
@@ -110,30 +100,9 @@ impl Feed {
         feed
     }
 
-    /// The one provided by the page.
-    ///
-    /// # Panics
-    /// Where there is none above, which is a defect of the page.
-    #[expect(clippy::expect_used, reason = "the page provides it before any of its parts exists")]
-    pub(super) fn take() -> Self {
-        use_context().expect("the session's page provides its feed")
-    }
-
-    /// An item; follows what happens to it.
-    pub(super) fn entry(self, no: ItemNo) -> Option<Arc<Entry>> {
-        let trigger = self.rows.try_update_value(|rows| rows.entry(no).or_default().clone())?;
-        trigger.track();
-        self.peek(no)
-    }
-
-    /// An item as it is now.
-    pub(super) fn peek(self, no: ItemNo) -> Option<Arc<Entry>> {
-        self.timeline.try_with_value(|timeline| timeline.entry(no)).flatten()
-    }
-
-    /// Nobody looks at an item any more.
-    pub(super) fn forget(self, no: ItemNo) {
-        let _ = self.rows.try_update_value(|rows| rows.remove(&no));
+    /// When the last thing happened that was sent.
+    pub(super) fn last_at(self) -> Option<Timestamp> {
+        self.items.read(|timeline| timeline.entry(*timeline.order().last()?).map(|entry| entry.at)).flatten()
     }
 
     /// Whether nothing has ever been sent of the timeline.
@@ -148,14 +117,9 @@ impl Feed {
             let Some(id) = self.id.try_get_value() else { return };
             match newest(&id).await {
                 Ok(page) => {
-                    let touched = self.timeline.try_update_value(|timeline| {
-                        *timeline = Timeline::default();
-                        let touched = timeline.page(&page, None);
-                        (touched, timeline.last_seq())
-                    });
-                    let Some((touched, last)) = touched else { return };
+                    let Some(last) = self.items.begin(&page) else { return };
                     self.loading.set(Loading::Here);
-                    self.note(Touched { order: true, ..touched });
+                    self.news.update(|news| *news += 1);
                     self.follow(&id, last);
                 }
                 Err(failed) => {
@@ -167,7 +131,7 @@ impl Feed {
 
     /// Fetches the page before the oldest that is here.
     pub(super) fn fetch_earlier(self) {
-        let before = self.timeline.try_with_value(Timeline::earlier).flatten();
+        let before = self.items.read(Timeline::earlier).flatten();
         let Some(before) = before.filter(|_| !self.fetching.get_untracked()) else { return };
         self.fetching.set(true);
         self.following.set(false);
@@ -175,11 +139,7 @@ impl Feed {
             let Some(id) = self.id.try_get_value() else { return };
             let after = before.saturating_sub(PAGE_EVENTS + 1);
             match page(&id, after, before - 1 - after).await {
-                Ok(page) => {
-                    let touched =
-                        self.timeline.try_update_value(|timeline| timeline.page(&page, Some(before)));
-                    self.note(touched.unwrap_or_default());
-                }
+                Ok(page) => self.items.note(self.items.put_before(&page, before)),
                 Err(failed) => {
                     let _ = self.loading.try_set(Loading::Failed(failed));
                 }
@@ -191,7 +151,7 @@ impl Feed {
     /// Goes back to the end: begins anew where somebody has read so far back that it is not here any more.
     pub(super) fn to_end(self) {
         self.following.set(true);
-        if self.timeline.try_with_value(Timeline::is_detached).unwrap_or_default() {
+        if self.items.read(Timeline::is_detached).unwrap_or_default() {
             self.load();
         }
     }
@@ -204,9 +164,9 @@ impl Feed {
         let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
             let text = message.data().as_string().unwrap_or_default();
             match serde_json::from_str::<SessionEvent>(&text) {
-                Ok(event) => self.hear(|timeline| timeline.event(&event)),
+                Ok(event) => self.items.hear(|timeline| timeline.event(&event)),
                 // Of a newer host than this page: said in its place, so that nobody takes the rest for all.
-                Err(_) => self.hear(|timeline| timeline.skipped(1)),
+                Err(_) => self.items.hear(|timeline| timeline.skipped(1)),
             }
         });
         let of = source.clone();
@@ -227,49 +187,12 @@ impl Feed {
 
     /// Follows again, unless the session has ended or nobody looks any more.
     fn again(self) {
-        let last = self.timeline.try_with_value(Timeline::last_seq);
+        let last = self.items.read(Timeline::last_seq);
         if let (Some(id), Some(last), Some(false)) =
             (self.id.try_get_value(), last, self.over.try_get_untracked())
         {
             self.follow(&id, last);
         }
-    }
-
-    fn hear(self, change: impl FnOnce(&mut Timeline) -> Touched) {
-        let following = self.following.try_get_untracked() == Some(true);
-        let touched = self.timeline.try_update_value(|timeline| {
-            let touched = change(timeline);
-            if following { touched.and(timeline.trim(MIN_ITEMS)) } else { touched }
-        });
-        self.note(touched.unwrap_or_default());
-    }
-
-    fn note(self, touched: Touched) {
-        if touched.is_empty() {
-            return;
-        }
-        let _ = self.pending.try_update_value(|pending| *pending = std::mem::take(pending).and(touched));
-        if self.scheduled.try_get_value() == Some(false) {
-            self.scheduled.set_value(true);
-            request_animation_frame(move || self.flush());
-        }
-    }
-
-    /// Tells what has changed to what shows it.
-    fn flush(self) {
-        let Some(touched) = self.pending.try_update_value(std::mem::take) else { return };
-        self.scheduled.set_value(false);
-        if touched.order {
-            let (order, earlier) =
-                self.timeline.with_value(|timeline| (timeline.order(), timeline.earlier().is_some()));
-            self.order.set(order);
-            self.earlier.set(earlier);
-        }
-        let rows: BTreeSet<ItemNo> = touched.items.iter().copied().collect();
-        let triggers: Vec<ArcTrigger> =
-            self.rows.with_value(|known| rows.iter().filter_map(|no| known.get(no).cloned()).collect());
-        triggers.iter().for_each(ArcTrigger::notify);
-        self.news.update(|news| *news += 1);
     }
 }
 

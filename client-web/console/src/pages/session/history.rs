@@ -4,6 +4,7 @@
 use lanyard_governance_api::artifact::SessionHistory;
 use lanyard_governance_api::endpoint::GetSessionHistory;
 use lanyard_governance_api::page::Nothing;
+use lanyard_protocol::Timestamp;
 use lanyard_protocol::id::{SessionId, WorkspaceId};
 use lanyard_protocol::message::{ConversationMessage, Role};
 use lanyard_web_state::markdown::Document;
@@ -20,8 +21,15 @@ const SHOWN: usize = 100;
 
 /// See the module.
 #[component]
-pub(super) fn History(workspace: WorkspaceId, session: SessionId) -> impl IntoView {
+pub(super) fn History(
+    workspace: WorkspaceId,
+    session: SessionId,
+    /// When the last task ended: then another one is stored.
+    #[prop(into)]
+    ended: Signal<Option<Timestamp>>,
+) -> impl IntoView {
     let history = Poll::once(move || {
+        ended.track();
         let (workspace, session) = (workspace.clone(), session.clone());
         async move {
             match api::get::<GetSessionHistory>(&[workspace.as_str(), session.as_str()], &Nothing {}).await {

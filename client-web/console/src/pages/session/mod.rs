@@ -1,9 +1,9 @@
 //! One session: its timeline as it happens, its tasks, and what can be done about it.
 
+mod changes;
 mod feed;
 mod history;
 mod output;
-mod rows;
 
 use lanyard_governance_api::endpoint::{CancelSession, GetSession, ListTasks, RenameSession};
 use lanyard_governance_api::page::{Nothing, PageQuery};
@@ -13,6 +13,7 @@ use lanyard_protocol::id::SessionId;
 use lanyard_protocol::session::{CompatibilityStatus, SessionState};
 use lanyard_web_state::visible::{Marks, line};
 use lanyard_web_state::words::{count, exact, sentence};
+use lanyard_web_ui::timeline::{Extras, RowView};
 use lanyard_web_ui::{
     Ago, Button, Card, Clock, Dot, Field, Glyph, IconButton, KeyValue, Kind, LinkRow, Problem, Section,
     Sheet, Tone, Waiting,
@@ -29,8 +30,8 @@ use crate::route::Route;
 use crate::shell::Page;
 use crate::who::Who;
 use crate::words;
+use changes::{Changes, Kept};
 use feed::{Feed, Loading};
-use rows::RowView;
 
 /// Pixels from the end that still count as the end: half a line of a zoomed page.
 const NEAR_END: i32 = 24;
@@ -60,7 +61,12 @@ pub(crate) fn Session(id: SessionId) -> impl IntoView {
     let scroller = NodeRef::<html::Div>::new();
     let who = Who::provide();
     let feed = Feed::open(of_feed);
-    provide_context(feed);
+    let (kept, look) = (Kept::follow(session), RwSignal::new(None));
+    provide_context(Extras {
+        whole: Callback::new(|(entry,)| view! { <output::Whole entry/> }.into_any()),
+        changes: look,
+        kept: kept.tasks(),
+    });
     Effect::new(move |_| {
         let over = session.now.with(|now| now.as_ref().is_some_and(|now| now.state.is_final()));
         feed.over.maybe_update(|was| std::mem::replace(was, over) != over);
@@ -74,6 +80,7 @@ pub(crate) fn Session(id: SessionId) -> impl IntoView {
             <Items feed session/>
         </Page>
         <About id=of_menu open=menu session who/>
+        <Changes kept look/>
     }
 }
 
@@ -113,6 +120,13 @@ fn Items(feed: Feed, session: Poll<SessionInfo>) -> impl IntoView {
         session.now.with(|now| now.as_ref().map(|now| (now.workspace_id.clone(), now.session_id.clone())))
     });
     let empty = Memo::new(move |_| feed.is_empty());
+    let stopped = Memo::new(move |_| {
+        let last = session.now.with(|now| Some(now.as_ref()?.last_task.as_ref()?.started_at));
+        feed.news.track();
+        // A task begins with an event of its own: where there is none, events have not been sent.
+        last.zip(feed.last_at()).is_some_and(|(begun, at)| begun > at)
+    });
+    let ended = Memo::new(move |_| session.now.with(|now| now.as_ref()?.last_task.as_ref()?.ended_at));
     let loading = Memo::new(move |_| feed.loading.get());
     move || {
         match loading.get() {
@@ -124,7 +138,7 @@ fn Items(feed: Feed, session: Poll<SessionInfo>) -> impl IntoView {
         }
         .into_any(),
         Loading::Here if empty.get() => {
-            place.get().map(|(workspace, session)| view! { <history::History workspace session/> }).into_any()
+            place.get().map(|(workspace, session)| view! { <history::History workspace session ended/> }).into_any()
         }
         Loading::Here => view! {
             <h2 class="unseen">"Timeline"</h2>
@@ -136,6 +150,14 @@ fn Items(feed: Feed, session: Poll<SessionInfo>) -> impl IntoView {
                 })}
                 <For each=move || feed.order.get() key=|no| *no children=move |no| view! { <RowView no/> }/>
             </div>
+            {move || stopped.get().then(|| place.get()).flatten().map(|(workspace, session)| view! {
+                <Problem
+                    waits=true
+                    title="The timeline ends here"
+                    meaning="What came after was not sent: the policy does not want the live timeline any more, or it has become too long. The thread is stored after each task."
+                />
+                <history::History workspace session ended/>
+            })}
         }
         .into_any(),
     }

@@ -1,15 +1,14 @@
 //! The rows of the timeline, one a kind of item. A row reads its item alone, so an event touches one row.
 
-use std::sync::Arc;
-
 use lanyard_protocol::event::FileChange;
+use lanyard_protocol::id::TaskId;
 use lanyard_web_state::timeline::words::{self, Weight};
 use lanyard_web_state::timeline::{Answer, Call, CallState, End, Ending, Entry, Item, ItemNo, Note, Prompt};
-use lanyard_web_ui::{Ago, Fold, Pill, Prose, Tone};
 use leptos::prelude::*;
 
-use super::feed::Feed;
 use super::output::Output;
+use super::{Extras, Items, Look, Read};
+use crate::{Ago, Fold, Pill, Prose, Tone};
 
 /// Lines of a prompt that are shown before it is unfolded.
 const PROMPT_LINES: usize = 12;
@@ -19,12 +18,15 @@ const FILES: usize = 5;
 
 /// See the module.
 #[component]
-pub(super) fn RowView(no: ItemNo) -> impl IntoView {
-    let feed = Feed::take();
-    on_cleanup(move || feed.forget(no));
-    let entry = Signal::derive(move || feed.entry(no));
+pub fn RowView(
+    /// The item.
+    no: ItemNo,
+) -> impl IntoView {
+    let items = Items::take();
+    on_cleanup(move || items.forget(no));
+    let entry = Signal::derive(move || items.entry(no));
     // The kind of an item never changes.
-    match feed.peek(no).map(|entry| entry.item.clone()) {
+    match items.peek(no).map(|entry| entry.item.clone()) {
         Some(Item::Prompt(prompt)) => view! { <PromptRow prompt entry/> }.into_any(),
         Some(Item::Step(_)) => view! { <StepRow entry/> }.into_any(),
         Some(Item::Answer(_)) => view! { <AnswerRow entry/> }.into_any(),
@@ -35,10 +37,11 @@ pub(super) fn RowView(no: ItemNo) -> impl IntoView {
     }
 }
 
-type Read = Signal<Option<Arc<Entry>>>;
-
 #[component]
 fn PromptRow(prompt: Prompt, #[prop(into)] entry: Read) -> impl IntoView {
+    let names = Items::take().names;
+    let by = prompt.by.clone();
+    let mine = Memo::new(move |_| names.with(|names| names.as_ref().is_some_and(|names| *names.me() == by)));
     let who = prompt.by_name.clone();
     let at =
         Signal::derive(move || entry.with(|entry| entry.as_ref().map(|entry| entry.at)).unwrap_or_default());
@@ -65,10 +68,10 @@ fn PromptRow(prompt: Prompt, #[prop(into)] entry: Read) -> impl IntoView {
     });
     view! {
         <article class="prompt">
-            <h3 class="unseen">"Task"</h3>
+            <h2 class="unseen">"Task"</h2>
             <div class="bubble">{body} {cut}</div>
             <p class="row-aside prompt-by">
-                {who} " · " <Ago at/> {model}
+                {move || if mine.get() { "you".to_owned() } else { who.clone() }} " · " <Ago at/> {model}
             </p>
             {rules}
             {demo}
@@ -113,7 +116,7 @@ fn AnswerRow(#[prop(into)] entry: Read) -> impl IntoView {
                 <p class="row-aside">"A piece was missed on the way here; the whole comes when the answer is finished."</p>
             })}
             {move || lost.get().then(|| view! {
-                <p class="row-aside">"Cut off here. The host keeps no answer that was not finished."</p>
+                <p class="row-aside">"Cut off here. The host keeps no answer that was not finished: this is only on this page."</p>
             })}
             {move || cut.get().then(|| view! {
                 <p class="row-aside row-notable">"The model stopped at its longest answer."</p>
@@ -134,21 +137,22 @@ fn of_call<T>(entry: Read, read: impl FnOnce(&Call) -> T) -> Option<T> {
 fn CallRow(#[prop(into)] entry: Read) -> impl IntoView {
     let state = Memo::new(move |_| of_call(entry, Call::state).unwrap_or(CallState::Planned));
     let summary = Memo::new(move |_| of_call(entry, |call| call.summary().to_owned()).unwrap_or_default());
-    let names = Feed::take().names;
+    let names = Items::take().names;
     let facts = Memo::new(move |_| {
         let said = names.with(|names| of_call(entry, |call| words::facts(call, names.as_ref())));
         said.unwrap_or_default().join(" · ")
     });
     let changes = Memo::new(move |_| of_call(entry, |call| call.finished().map(Changed::of)).flatten());
+    let task = move || entry.with(|entry| entry.as_ref().and_then(|entry| entry.task.clone()));
     view! {
         <article class="call" data-state=move || words::state(state.get())>
             <span class="call-rail" aria-hidden="true"><i class="knob"></i></span>
             <div class="call-body">
-                <h3 class="call-title" dir="auto">
+                <h4 class="call-title" dir="auto">
                     {move || summary.get()} <span class="unseen">" (" {move || words::state(state.get())} ")"</span>
-                </h3>
+                </h4>
                 <p class="call-facts">{move || facts.get()}</p>
-                {move || changes.get().map(|changes| view! { <Files changes/> })}
+                {move || changes.get().map(|changes| view! { <Files changes task=task()/> })}
                 <Output entry/>
             </div>
         </article>
@@ -171,14 +175,24 @@ impl Changed {
 }
 
 #[component]
-fn Files(changes: Changed) -> impl IntoView {
+fn Files(changes: Changed, task: Option<TaskId>) -> impl IntoView {
+    let extras = Extras::take();
     let file = |change: FileChange| {
+        let (task, path) = (task.clone(), change.path.clone());
+        let look = move || {
+            let task = task.clone().filter(|task| extras.has_changes(task))?;
+            let path = path.clone();
+            let open =
+                move |_| extras.changes.set(Some(Look { task: task.clone(), path: Some(path.clone()) }));
+            Some(view! { " · " <button type="button" class="text-button" on:click=open>"view diff"</button> })
+        };
         view! {
             <li>
                 <code class="mono">{change.path.clone()}</code>
                 " " {words::change(&change)} " "
                 <span class="added">"+" {change.lines_added}</span> " "
                 <span class="removed">"−" {change.lines_removed}</span>
+                {look}
             </li>
         }
     };
@@ -203,24 +217,29 @@ fn NoteRow(note: Note) -> impl IntoView {
 
 #[component]
 fn EndRow(#[prop(into)] entry: Read) -> impl IntoView {
-    let names = Feed::take().names;
+    let (extras, names) = (Extras::take(), Items::take().names);
+    let read = Memo::new(move |_| entry.get());
     let said = move || {
-        let entry = entry.get()?;
+        let entry = read.get()?;
         let Item::End(end) = &entry.item else { return None };
         let (heavy, line, more) = names.with(|names| words::end(end, entry.at, names.as_ref()));
         let code = match &end.how {
             Ending::Failed { code, .. } => Some(*code),
             _ => None,
         };
+        let changes = entry.task.clone().filter(|task| extras.has_changes(task)).map(|task| {
+            let open = move |_| extras.changes.set(Some(Look { task: task.clone(), path: None }));
+            view! { " · " <button type="button" class="text-button" on:click=open>"changes"</button> }
+        });
         Some(view! {
             <div class=weight(heavy)>
-                <p dir="auto">{line}</p>
+                <p dir="auto">{line} {changes}</p>
                 {more.map(|more| view! { <p class="row-aside">{more} " " {code.map(|code| view! { <code class="mono">{code}</code> })}</p> })}
             </div>
         })
     };
     let added = Signal::derive(move || {
-        entry.with(|entry| match entry.as_deref() {
+        read.with(|entry| match entry.as_deref() {
             Some(Entry { item: Item::End(End { how: Ending::Completed { added, .. }, .. }), .. }) => {
                 added.clone()
             }
