@@ -111,6 +111,7 @@ fn record(workspace: &Path) -> Result<SessionRecord> {
         scope: WorkspaceScope::Local,
         created_by: owner()?,
         tokens_used: 0,
+        agent_id: None,
     })
 }
 

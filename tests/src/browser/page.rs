@@ -217,14 +217,23 @@ impl Page {
         }
     }
 
-    /// Types into a field, in place of what is there.
+    /// Types into a field, in place of what is there. One that is drawn anew meanwhile is tried again.
     ///
     /// # Errors
     /// It cannot.
     pub async fn types(&self, label: &str, text: &str) -> Result<()> {
-        let field = self.field(label).await?;
-        field.clear().await?;
-        Ok(field.send_keys(text).await?)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let field = self.field(label).await?;
+            let typed = match field.clear().await {
+                Ok(()) => field.send_keys(text).await,
+                Err(error) => Err(error),
+            };
+            match typed {
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+                done => return done.with_context(|| format!("nothing can be typed into {label:?}")),
+            }
+        }
     }
 
     /// Presses what can be pressed and has this among its words: a row of a list.

@@ -108,7 +108,7 @@ impl Proxy {
     }
 
     async fn listens(&self) -> Result<()> {
-        for _ in 0..200 {
+        for _ in 0..1_200 {
             if TcpStream::connect(&self.at).await.is_ok() {
                 return Ok(());
             }

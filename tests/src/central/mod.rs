@@ -7,6 +7,7 @@ mod admin;
 mod agent;
 pub mod chain;
 mod front;
+mod haproxy;
 mod install;
 pub mod newcomers;
 pub mod pile;
@@ -28,14 +29,16 @@ use lanyard_governance_foundation::testing::Server;
 use tempfile::TempDir;
 
 use crate::host::PATIENCE;
+use crate::port::Port;
 
 pub use admin::{Admin, Refused};
 pub use agent::{TestAgent, heartbeat, machine, nonce, request};
 pub use front::Front;
+pub use haproxy::HaProxy;
 pub use install::{npm, python, unreachable};
 pub use program::{Replica, binary};
 pub use provider::{Provider, Wanderer};
-pub use proxy::RoundRobin;
+pub use proxy::{RoundRobin, announcement};
 #[cfg(target_os = "linux")]
 pub use remote::Remote;
 pub use s3::S3;
@@ -60,6 +63,8 @@ pub struct Installation {
     env: Vec<(String, String)>,
     flags: Vec<String>,
     replicas: Vec<Replica>,
+    /// Of processes that may be killed and started again at the same address.
+    ports: Vec<Port>,
 }
 
 impl Installation {
@@ -88,8 +93,8 @@ impl Installation {
                 Some(Server::shared().create_database(&name))
             }
         };
-        let (env, flags, replicas) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { dir, postgres: None, database_url, env, flags, replicas })
+        let (env, flags, replicas, ports) = Default::default();
+        Ok(Self { dir, postgres: None, database_url, env, flags, replicas, ports })
     }
 
     /// With a PostgreSQL server that is its own: [`Installation::kill_database`].
@@ -101,8 +106,8 @@ impl Installation {
         let server = Server::start();
         let url = server.create_database("central");
         let dir = tempfile::Builder::new().prefix("lanyard-central-").tempdir()?;
-        let (env, flags, replicas) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { dir, postgres: Some(server), database_url: Some(url), env, flags, replicas })
+        let (env, flags, replicas, ports) = Default::default();
+        Ok(Self { dir, postgres: Some(server), database_url: Some(url), env, flags, replicas, ports })
     }
 
     /// Sets a variable for processes started from here on.
@@ -120,17 +125,18 @@ impl Installation {
     /// # Errors
     /// It does not start; with its log.
     pub async fn add(&mut self) -> Result<usize> {
-        self.add_at("127.0.0.1:0").await
+        self.add_at(Port::reserve()?).await
     }
 
-    /// The same, at an address.
+    /// The same, at an address that is known before.
     ///
     /// # Errors
     /// As [`Installation::add`].
-    pub async fn add_at(&mut self, listen: &str) -> Result<usize> {
+    pub async fn add_at(&mut self, port: Port) -> Result<usize> {
         let number = self.replicas.len();
         let log = self.dir.path().join(format!("central-{number}.log"));
-        let mut replica = Replica::new(self.state_dir(), log, listen.to_owned());
+        let mut replica = Replica::new(self.state_dir(), log, port.address().to_string());
+        self.ports.push(port);
         replica.start(&self.environment(), &self.flags).await?;
         self.replicas.push(replica);
         Ok(number)

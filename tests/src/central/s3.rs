@@ -1,6 +1,5 @@
 //! A real S3 API on loopback: moto.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,12 +9,14 @@ use tokio::process::{Child, Command};
 
 use super::Installation;
 use crate::host::PATIENCE;
+use crate::port::Port;
 
 /// A server with a bucket. Killed when dropped.
 #[derive(Debug)]
 pub struct S3 {
     endpoint: String,
     _child: Child,
+    _port: Port,
 }
 
 impl S3 {
@@ -25,11 +26,13 @@ impl S3 {
     /// It does not start.
     pub async fn start(venv: &Path) -> Result<Self> {
         super::cryptography();
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let held = Port::reserve()?;
+        let port = held.address().port();
         let mut command = Command::new(venv.join("bin/moto_server"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let server = Self { endpoint: format!("http://127.0.0.1:{port}"), _child: command.spawn()? };
+        let server =
+            Self { endpoint: format!("http://127.0.0.1:{port}"), _child: command.spawn()?, _port: held };
         let (http, until) = (reqwest::Client::new(), Instant::now() + PATIENCE);
         loop {
             let made = http.put(format!("{}/lanyard", server.endpoint)).send().await;

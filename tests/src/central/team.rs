@@ -207,7 +207,13 @@ pub async fn token(admin: &Admin) -> Result<String> {
 /// Refused, or it does not show up.
 pub async fn enrol(host: &TestHost, admin: &Admin, url: &str) -> Result<AgentId> {
     let token = token(admin).await?;
-    let enrol = EnrolHost { url: url.to_owned(), token, accept_jobs: true, accept_answers: true };
+    let enrol = EnrolHost {
+        url: url.to_owned(),
+        token,
+        accept_jobs: true,
+        accept_answers: true,
+        share_earlier_sessions: false,
+    };
     let status = host.connect().await?.call(enrol).await?;
     let agent: AgentId = status.enrolment.context("it is not enrolled")?.agent_id.parse()?;
     until("the host is online", || async {

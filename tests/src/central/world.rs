@@ -236,7 +236,10 @@ impl World {
                 json!({"clientInfo": request.client_info, "supportedCapabilities": request.supported_capabilities,
                        "supportedTools": request.supported_tools, "supportedSchemaVersions": ["1.0"]})
             }
-            "CancelSession" | "RevokePolicy" | "RevokeAgent" => json!({"reason": "a test"}),
+            "CancelSession" | "RevokePolicy" | "RevokeAgent" | "ClearCloneMark" => {
+                json!({"reason": "a test"})
+            }
+            "ForgetSessions" => json!({"workspaceId": self.grant.workspace_id}),
             "RenameSession" => json!({"name": "other"}),
             "ReportState" => json!({"state": "SESSION_RUNNING", "seq": 1}),
             "CreateTask" => json!({"taskId": "task_2", "startedAt": now}),
@@ -260,7 +263,7 @@ impl World {
             "PostTraces" => json!({"spans": []}),
             "PutTool" => json!({"description": "x", "inputSchema": {"type": "object"},
                                 "url": "https://tools.example.com/x", "timeoutSeconds": 5}),
-            "InvokeTool" => json!({"request": {"toolName": "hello", "arguments": {},
+            "InvokeTool" | "SettleTool" => json!({"request": {"toolName": "hello", "arguments": {},
                 "workspaceId": self.grant.workspace_id, "sessionId": self.grant.session_id, "taskId": "task_1",
                 "stepId": "step_1", "toolCallId": "call_9"}}),
             "CreateEnrolmentToken" => json!({"class": "laptop"}),
@@ -279,6 +282,7 @@ impl World {
             "ChooseTenant" => json!({"tenantId": self.host.identity.tenant_id}),
             "CreateTenant" => json!({"name": "One more"}),
             "InvitePerson" => json!({"name": "Max", "role": "viewer"}),
+            "GetStandings" => json!({"userIds": []}),
             "ChangePerson" => json!({"role": "approver"}),
             other => anyhow::bail!("there is no sample body for {other}"),
         })

@@ -1,7 +1,7 @@
 //! The services in two processes that know each other by address: to whoever calls, it is one installation.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use lanyard_governance_api::approval::{DecisionRequest, ProposalOutcome};
@@ -20,6 +20,7 @@ use lanyard_tests::central::{
     Admin, Front, Installation, Records, TestAgent, World, nonce, session_request, until,
 };
 use lanyard_tests::gateway::{Script, ScriptedGateway, call, say};
+use lanyard_tests::port::Port;
 use serde_json::json;
 
 /// What the first process runs; the second runs the rest.
@@ -36,16 +37,15 @@ fn peers(services: &[Service], at: SocketAddr) -> String {
 /// Both processes, and what stands before them. The first can be revived, the second not.
 async fn apart(gateway: &ScriptedGateway) -> Result<(Installation, Front)> {
     let second: Vec<Service> = Service::ALL.iter().filter(|s| !FIRST.contains(s)).copied().collect();
-    let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    let [here, there] = [free[0].local_addr()?, free[1].local_addr()?];
-    drop(free);
+    let [one, other] = [Port::reserve()?, Port::reserve()?];
+    let (here, there) = (one.address(), other.address());
     let mut central = Installation::prepare(Records::Postgres)?;
     central.flag(&["--llm-endpoint", &gateway.url(), "--llm-model", "scripted"]);
     let (first, rest) = ((FIRST, here), (second.as_slice(), there));
-    for ((own, address), (others, elsewhere)) in [(first, rest), (rest, first)] {
+    for (port, (own, _), (others, elsewhere)) in [(one, first, rest), (other, rest, first)] {
         central.set("LANYARD_CENTRAL_SERVICES", &names(own));
         central.set("LANYARD_CENTRAL_PEERS", &peers(others, elsewhere));
-        central.add_at(&address.to_string()).await?;
+        central.add_at(port).await?;
     }
     central.set("LANYARD_CENTRAL_SERVICES", &names(FIRST));
     central.set("LANYARD_CENTRAL_PEERS", &peers(&second, there));

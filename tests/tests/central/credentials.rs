@@ -2,13 +2,15 @@
 
 use anyhow::{Context, Result, ensure};
 use lanyard_governance_api::agent::RevokeAgent as Revocation;
+use lanyard_governance_api::audit::AuditQuery;
 use lanyard_governance_api::endpoint::{
-    AgentScope, Body, ChooseTenant, CreateEnrolmentToken, CreateTenant, ENDPOINTS, Endpoint, InvitePerson,
-    RevokeAgent,
+    AgentScope, Body, ChooseTenant, CreateEnrolmentToken, CreateSignInLink, CreateTenant, ENDPOINTS,
+    Endpoint, GetMe, InvitePerson, Logout, RevokeAgent, SearchAudit,
 };
 use lanyard_governance_api::enrolment::NewEnrolmentToken;
+use lanyard_governance_api::page::Nothing;
 use lanyard_governance_api::people::{ChooseTenant as Choice, InvitePerson as Invitation, NewTenant, Role};
-use lanyard_tests::central::{Admin, Installation, Records, TestAgent, World};
+use lanyard_tests::central::{Admin, Installation, Records, TestAgent, World, until};
 
 /// Calls an endpoint about a world's things with a credential.
 async fn call(world: &World, endpoint: &Endpoint, token: Option<&str>) -> Result<(u16, String)> {
@@ -96,6 +98,176 @@ async fn nor_on_postgresql() -> Result<()> {
     wrong_credentials(Records::Postgres).await
 }
 
+/// Who may call what, written down apart from the table: the least role of people, whether hosts may, and the operator.
+/// What stands nowhere here is for services only.
+const VIEWERS: &[&str] = &[
+    "ListSessions",
+    "GetSession",
+    "ListTasks",
+    "ListEvents",
+    "StreamEvents",
+    "CurrentPolicy",
+    "ListPolicies",
+    "GetPolicyVersion",
+    "ValidatePolicy",
+    "DryRunPolicy",
+    "ListCentralApprovals",
+    "GetApproval",
+    "ListWorkspaces",
+    "GetWorkspace",
+    "ListArtifacts",
+    "GetArtifactContent",
+    "ListWorkspaceSessions",
+    "GetSessionHistory",
+    "SearchAudit",
+    "VerifyAudit",
+    "GetRetention",
+    "GetTelemetrySummary",
+    "ListTools",
+    "ListAgents",
+    "GetAgent",
+    "ListPairings",
+    "ListJobs",
+    "GetJob",
+    "Logout",
+    "GetMe",
+    "ChooseTenant",
+    "ListPeople",
+];
+const APPROVERS: &[&str] =
+    &["CancelSession", "ProposeDecision", "DecidePairing", "RevokeDevice", "CancelJob"];
+const ADMINS: &[&str] = &[
+    "RenameSession",
+    "CreatePolicy",
+    "ActivatePolicy",
+    "RevokePolicy",
+    "DeleteWorkspace",
+    "DeleteArtifact",
+    "DeleteSessionHistory",
+    "ExportAudit",
+    "SetRetention",
+    "PutTool",
+    "DeleteTool",
+    "CreateEnrolmentToken",
+    "ListEnrolmentTokens",
+    "RevokeEnrolmentToken",
+    "RevokeAgent",
+    "ClearCloneMark",
+    "CreateJob",
+    "InvitePerson",
+    "CreateSignInLink",
+    "ChangePerson",
+    "RemovePerson",
+];
+const OPERATORS: &[&str] = &["ListTenants", "CreateTenant"];
+const HOSTS: &[&str] = &[
+    "CreateSession",
+    "GetSession",
+    "ResumeSession",
+    "CancelSession",
+    "RenameSession",
+    "ReportState",
+    "CreateTask",
+    "ListTasks",
+    "CompleteTask",
+    "AppendEvents",
+    "ListEvents",
+    "ReportApproval",
+    "ListCentralApprovals",
+    "GetApproval",
+    "GetWorkspace",
+    "PutArtifact",
+    "ListArtifacts",
+    "GetArtifactContent",
+    "ListWorkspaceSessions",
+    "GetSessionHistory",
+    "DeleteSessionHistory",
+    "PostAudit",
+    "GetChainHead",
+    "PostTelemetry",
+    "PostTraces",
+    "ListTools",
+    "InvokeTool",
+    "SettleTool",
+    "SendHeartbeat",
+    "GetAgent",
+    "RevokeAgent",
+    "PollCommands",
+    "StreamCommands",
+    "AcknowledgeCommands",
+    "PutPairings",
+    "GetJob",
+    "ReportJob",
+];
+
+/// Where nobody is let in who is not written down above; what those who are get is tested where it is served. Nobody's call
+/// changes anything.
+#[tokio::test]
+async fn nobody_calls_what_is_not_for_them() -> Result<()> {
+    let central = Installation::start(Records::Sqlite).await?;
+    let operator = central.operator().await?;
+    let world = World::of(administrator(&operator).await?).await?;
+    let somebody = async |role| {
+        let invitation = Invitation { name: "Somebody".to_owned(), email: None, role };
+        let link = world.admin.post::<InvitePerson>(&[], &invitation).await?.link_token;
+        Admin::by_link(&operator.base, &link.context("no link")?).await
+    };
+    let (viewer, approver) = (somebody(Role::Viewer).await?, somebody(Role::Approver).await?);
+    let known: Vec<&str> =
+        [VIEWERS, APPROVERS, ADMINS, OPERATORS, HOSTS].into_iter().flatten().copied().collect();
+    for id in &known {
+        ensure!(guarded().any(|endpoint| endpoint.id == *id), "{id} is not in the table any more");
+    }
+    let callers: [(&str, &Admin, &[&[&str]]); 5] = [
+        ("a viewer", &viewer, &[VIEWERS]),
+        ("an approver", &approver, &[VIEWERS, APPROVERS]),
+        ("an administrator", &world.admin, &[VIEWERS, APPROVERS, ADMINS]),
+        ("the operator", &operator, &[VIEWERS, APPROVERS, ADMINS, OPERATORS]),
+        ("a host", &world.host.agent, &[HOSTS]),
+    ];
+    for (who, caller, may) in callers {
+        for endpoint in guarded() {
+            let allowed = may.iter().any(|some| some.contains(&endpoint.id));
+            let access = endpoint.access;
+            let person = |role| access.person.is_some_and(|least| least <= role);
+            let in_table = match who {
+                "a viewer" => person(Role::Viewer),
+                "an approver" => person(Role::Approver),
+                "an administrator" => person(Role::Admin),
+                "the operator" => person(Role::Admin) || access.operator,
+                _ => access.agent.is_some(),
+            };
+            ensure!(in_table == allowed, "{}: the table lets {who} in: {in_table}", endpoint.id);
+            if allowed {
+                continue;
+            }
+            let (status, said) = call(&world, endpoint, caller.token.as_deref()).await?;
+            ensure!(status == 403, "{} by {who}: {status} {said}", endpoint.id);
+        }
+    }
+    // Refused, and told whoever looks at the trail.
+    let refused = |who: String| {
+        let (admin, who) = (&world.admin, who);
+        until("a refused credential on record", move || {
+            let who = who.clone();
+            async move {
+                let kind = Some("credential_refused".to_owned());
+                let query = AuditQuery { event_type: kind, ..AuditQuery::default() };
+                let page = admin.call::<SearchAudit>(&[], &query, &Nothing {}).await?;
+                Ok(page.items.into_iter().find(|record| {
+                    record.event.user_id == who || record.event.payload.0["agentId"] == who.as_str()
+                }))
+            }
+        })
+    };
+    let me = viewer.get::<GetMe>(&[]).await?.user_id;
+    for who in [me.to_string(), world.host.id().to_string()] {
+        let record = refused(who.clone()).await?;
+        ensure!(record.event.payload.0["endpoint"].is_string(), "{record:?}");
+    }
+    Ok(())
+}
+
 /// Things of `there`, asked for with `here`'s credentials.
 async fn foreign(here: &World, there: &World) -> Result<()> {
     let own: Vec<&str> =
@@ -159,6 +331,26 @@ async fn a_tenant_reaches_nothing_of_another() -> Result<()> {
 #[tokio::test]
 async fn nor_does_it_on_postgresql() -> Result<()> {
     tenants_apart(Records::Postgres).await
+}
+
+/// Whoever came by link comes back by another, once the sign-in has ended.
+#[tokio::test]
+async fn another_link_lets_the_same_person_in_again() -> Result<()> {
+    let central = Installation::start(Records::Sqlite).await?;
+    let operator = central.operator().await?;
+    let invitation = Invitation { name: "Vera".to_owned(), email: None, role: Role::Approver };
+    let invited = operator.post::<InvitePerson>(&[], &invitation).await?;
+    let first = invited.link_token.context("no link")?;
+    let vera = Admin::by_link(&operator.base, &first).await?;
+    vera.call::<Logout>(&[], &Nothing {}, &Nothing {}).await?;
+    ensure!(vera.get::<GetMe>(&[]).await.is_err(), "signed out");
+    ensure!(Admin::by_link(&operator.base, &first).await.is_err(), "a link opens once");
+    let id = invited.person.user_id;
+    let another = operator.call::<CreateSignInLink>(&[id.as_str()], &Nothing {}, &Nothing {}).await?;
+    let vera = Admin::by_link(&operator.base, &another.link_token.context("no link")?).await?;
+    let me = vera.get::<GetMe>(&[]).await?;
+    ensure!(me.user_id == id && me.role == Role::Approver, "{me:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 fn strict() -> Value {
     document(json!([
         {"name": "LLM.Call", "requiresApproval": false},
+        {"name": "Workspace.Upload", "requiresApproval": false},
         {"name": "File.Read", "allowedPaths": ["${workspace}"], "requiresApproval": false},
         {"name": "File.Write", "allowedPaths": ["${workspace}/allowed"], "requiresApproval": false},
         {"name": "Shell.Exec", "requiresApproval": true, "approvalRuleId": "ask"},

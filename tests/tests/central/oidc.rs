@@ -1,16 +1,15 @@
 //! People sign in at a real OpenID Connect provider.
 
-use std::net::TcpListener;
-
 use anyhow::{Context, Result, ensure};
 use lanyard_governance_api::endpoint::{ChangePerson, GetLoginWays, GetMe, InvitePerson};
 use lanyard_governance_api::people::{ChangePerson as Change, InvitePerson as Invitation, Role};
 use lanyard_tests::central::{Admin, Installation, Provider, Records, Wanderer};
+use lanyard_tests::port::Port;
 
 /// An installation with a provider, at an address that both know before it starts.
 async fn with_provider() -> Result<(Installation, Provider)> {
-    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let url = format!("http://{free}");
+    let port = Port::reserve()?;
+    let url = format!("http://{}", port.address());
     let provider = Provider::start(&format!("{url}/login/oidc/callback")).await?;
     let mut central = Installation::prepare(Records::Sqlite)?;
     let secret = central.path().join("secret");
@@ -18,7 +17,7 @@ async fn with_provider() -> Result<(Installation, Provider)> {
     let secret = secret.display().to_string();
     central.flag(&["--public-url", &url, "--oidc-issuer", provider.issuer(), "--oidc-client-id", "central"]);
     central.flag(&["--oidc-client-secret-file", &secret]);
-    central.add_at(&free.to_string()).await?;
+    central.add_at(port).await?;
     Ok((central, provider))
 }
 

@@ -1,13 +1,12 @@
 //! Coming in and going out.
 
-use std::net::TcpListener;
-
 use anyhow::{Result, ensure};
 use fantoccini::Locator;
 use lanyard_governance_api::endpoint::InvitePerson;
 use lanyard_governance_api::people::{InvitePerson as Invitation, Role};
 use lanyard_tests::browser::{Browser, Device};
 use lanyard_tests::central::{Installation, Provider, Records};
+use lanyard_tests::port::Port;
 
 use crate::scene::{self, Album, Scene};
 
@@ -71,8 +70,8 @@ async fn a_link_signs_in_once_and_leaves_nothing_behind() -> Result<()> {
 async fn an_invited_person_signs_in_at_the_organisations_provider() -> Result<()> {
     let _turn = scene::turn().await?;
     // An address that both know before they start.
-    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let url = format!("http://{free}");
+    let port = Port::reserve()?;
+    let url = format!("http://{}", port.address());
     let provider = Provider::start(&format!("{url}/login/oidc/callback")).await?;
     let mut central = Installation::prepare(Records::Sqlite)?;
     let secret = central.path().join("secret");
@@ -80,7 +79,7 @@ async fn an_invited_person_signs_in_at_the_organisations_provider() -> Result<()
     let secret = secret.display().to_string();
     central.flag(&["--public-url", &url, "--oidc-issuer", provider.issuer(), "--oidc-client-id", "central"]);
     central.flag(&["--oidc-client-secret-file", &secret]);
-    central.add_at(&free.to_string()).await?;
+    central.add_at(port).await?;
     let operator = central.operator().await?;
     let email = Some("ada@example.com".to_owned());
     let invitation = Invitation { name: "Ada".to_owned(), email, role: Role::Approver };

@@ -50,9 +50,12 @@ async fn a_host_is_enrolled_seen_and_revoked() -> Result<()> {
     album.takes("hosts-enrolled").await?;
     scene::follows(&page, "Study Linux").await?;
     page.sees("The machine").await?;
-    for words in
-        ["Host version", env!("CARGO_PKG_VERSION"), "Programs are confined", "Records waiting to be sent"]
-    {
+    for words in [
+        "Host version",
+        env!("CARGO_PKG_VERSION"),
+        "Programs are confined",
+        "Audit records waiting to be sent",
+    ] {
         page.sees(words).await?;
     }
     page.sees("Takes jobs yes").await?;

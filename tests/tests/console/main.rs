@@ -5,6 +5,8 @@ mod approvals;
 mod entering;
 mod hosts;
 mod jobs;
+mod lists;
+mod pairings;
 mod people;
 mod pictures;
 mod policy;

@@ -69,6 +69,14 @@ async fn a_viewer_sees_everything_and_changes_nothing() -> Result<()> {
     }
     album.takes("viewer").await?;
 
+    // A link that was lost, or a sign-in that has ended: another link, for the same person.
+    desk.press("Change Vera").await?;
+    desk.press("New sign-in link").await?;
+    desk.sees("Hand this link to Vera").await?;
+    let another = desk.eval("return document.querySelector('dialog[open] pre').textContent.trim()").await?;
+    ensure!(another.as_str().is_some_and(|another| another != link), "{another} is no other link");
+    desk.press("Close").await?;
+
     // Another role holds from the next look on; without any, the sign-in has ended.
     desk.press("Change Vera").await?;
     scene::choose(&desk, "Role", "Approver").await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use lanyard_protocol::session::TaskOptions;
 use lanyard_tests::browser::Device;
 use lanyard_tests::central::until;
 use serde_json::Value;
@@ -81,5 +82,67 @@ async fn records_are_found_proved_and_exported() -> Result<()> {
     page.sees("RunCommand").await?;
     page.sees("scripted-1").await?;
     album.takes("telemetry-figures").await?;
+    album.verdict()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_task_changed_in_files_is_seen() -> Result<()> {
+    let scene = Scene::begin().await?;
+    let mut document = scene::careful();
+    document["redactionRules"] =
+        serde_json::json!([{"name": "keys", "pattern": "sk-[a-z]+", "replacement": "[key]"}]);
+    scene::activates(&scene.admin, &document, "Keys stay on the machine").await?;
+    let (machine, _) = scene.host("Study Linux", EVERYTHING).await?;
+    let read = scene::gives(&machine, "Read the notes").await?;
+    let session = scene::gives(&machine, "Change the notes").await?;
+    // The machine's own policy asks before files are written.
+    scene::answers(&machine, "approve").await?;
+    for device in [Device::Phone, Device::Desktop] {
+        let page = scene.operator(device).await?;
+        let album = Album::of(&page);
+        scene::goes(&page, &format!("#/sessions/{session}")).await?;
+        page.sees(scene::DONE).await?;
+        page.sees("view diff").await?;
+        album.takes("session-changed").await?;
+        page.press("changes").await?;
+        page.sees("As the files stood").await?;
+        page.sees("and changed with key [key]").await?;
+        page.sees("notes.txt").await?;
+        album.takes("session-diff").await?;
+        let all = page.eval("return document.documentElement.outerHTML").await?.to_string();
+        ensure!(!all.contains("sk-abcdef"), "what the policy keeps on the machine was sent");
+        page.press("Close").await?;
+        page.press("view diff").await?;
+        page.sees("and changed with key [key]").await?;
+        page.press("Close").await?;
+        // A task that changed nothing has nothing to show.
+        scene::goes(&page, &format!("#/sessions/{read}")).await?;
+        page.sees(scene::DONE).await?;
+        scene::has_none_of(&page, &["changes", "view diff"]).await?;
+        album.verdict()?;
+        page.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_timeline_ends_the_thread_goes_on() -> Result<()> {
+    let scene = Scene::begin().await?;
+    let (machine, _) = scene.host("Study Linux", EVERYTHING).await?;
+    let session = scene::gives(&machine, "Read the notes").await?;
+    let page = scene.operator(Device::Phone).await?;
+    let album = Album::of(&page);
+    scene::goes(&page, &format!("#/sessions/{session}")).await?;
+    page.sees(scene::DONE).await?;
+    scene::has_none_of(&page, &["The timeline ends here"]).await?;
+
+    let mut document = scene::careful();
+    document["timeline"] = Value::Bool(false);
+    scene::activates(&scene.admin, &document, "Only the thread after each task").await?;
+    let mut owner = machine.connect().await?;
+    owner.start(&session, "Nothing that is followed", TaskOptions::default()).await?;
+    page.sees("The timeline ends here").await?;
+    page.sees("Nothing that is followed").await?;
+    album.takes("session-stopped").await?;
     album.verdict()
 }

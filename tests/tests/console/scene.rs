@@ -38,6 +38,9 @@ pub(crate) const CLEANING: [&str; 3] = ["rm", "-rv", "old build"];
 /// What the model says in the end, where everything went well.
 pub(crate) const DONE: &str = "It is done, and nothing else was touched.";
 
+/// What the model adds to the notes about "Change".
+pub(crate) const CHANGED: &str = "and changed with key sk-abcdef";
+
 /// The file whose existence ends what the model does about "Watch".
 const ENOUGH: &str = "enough";
 
@@ -67,6 +70,10 @@ fn script(request: &Recorded) -> Turn {
         None if prompt.starts_with("Watch") => {
             call("RunCommand", json!({"command": WATCHING, "timeoutSeconds": 300}))
         }
+        None if prompt.starts_with("Change") => call(
+            "WriteFile",
+            json!({"path": "notes.txt", "content": format!("found from afar\n{CHANGED}\n")}),
+        ),
         None if prompt.starts_with("Read") => call("ReadFile", json!({"path": "notes.txt"})),
         None => say("There is nothing to do."),
         Some(told) if told.starts_with("succeeded") => say(DONE),
@@ -83,6 +90,7 @@ pub(crate) fn careful() -> Value {
         {"name": "File.Write", "allowedPaths": ["${workspace}"], "requiresApproval": false},
         {"name": "File.Delete", "allowedPaths": ["${workspace}"], "requiresApproval": false},
         {"name": "Shell.Exec", "requiresApproval": true, "approvalRuleId": "ask"},
+        {"name": "Workspace.Upload", "requiresApproval": false},
     ]))
 }
 
