@@ -87,6 +87,11 @@ impl<I: Clone, O> Gather<I, O> {
                 return Some(answer);
             }
             let (questions, senders) = self.take(most);
+            if senders.is_empty() {
+                // Ours is in the batch of whoever has the other turn.
+                drop(turn);
+                return answer.await.ok();
+            }
             // Boxed: most of those who wait never run a batch, and need not have room for one.
             match Box::pin(whole(questions.clone(), run)).await {
                 Ok(answers) => {
@@ -122,10 +127,10 @@ impl<I: Clone, O> Gather<I, O> {
 
     fn take(&self, most: usize) -> (Vec<I>, Vec<oneshot::Sender<Result<O, Fault>>>) {
         let mut waiting = self.waiting();
-        let count = waiting.len().min(most);
         // Those who have gone need no answer.
-        let present = waiting.drain(..count).filter(|asked| !asked.answer.is_closed());
-        present.map(|asked| (asked.question, asked.answer)).unzip()
+        waiting.retain(|asked| !asked.answer.is_closed());
+        let count = waiting.len().min(most);
+        waiting.drain(..count).map(|asked| (asked.question, asked.answer)).unzip()
     }
 }
 
@@ -145,7 +150,7 @@ where
 
 /// Whether nobody who asked is to blame: what is needed cannot be reached, and would not be for one question either.
 fn nobodys(fault: &Fault) -> bool {
-    fault.wire.code == ErrorCode::CentralUnavailable
+    matches!(fault.wire.code, ErrorCode::CentralUnavailable | ErrorCode::StorageFull)
 }
 
 #[cfg(test)]
@@ -194,6 +199,25 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(5)).await;
         leaving.abort();
         assert_eq!(staying.await.unwrap().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn with_two_turns_nobody_runs_a_batch_of_nothing() {
+        let gather = Gather::<u8, u8>::of(2);
+        let batches = AtomicUsize::new(0);
+        let run = |questions: Vec<u8>| {
+            batches.fetch_add(1, Ordering::Relaxed);
+            async move {
+                assert!(!questions.is_empty());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok(questions)
+            }
+        };
+        let answers = futures_util::future::join_all((0..6).map(|n| gather.ask(n, 10, run))).await;
+        assert!(
+            answers.iter().enumerate().all(|(n, answer)| answer.as_ref().is_ok_and(|a| usize::from(*a) == n))
+        );
+        assert!(batches.load(Ordering::Relaxed) <= 3);
     }
 
     #[tokio::test]

@@ -196,20 +196,25 @@ pub(crate) fn plan(tool: &RemoteTool, request: &ToolRequest, layers: &Layers) ->
 fn must_stay(value: &Value, layers: &Layers) -> bool {
     let rules = layers.iter().flat_map(|layer| &layer.bundle().redaction_rules);
     match Redactor::compile(rules) {
-        Ok(redactor) => changes(value, &redactor),
+        // Member by member, and as it is written: a rule may be about a name and its value together.
+        Ok(redactor) => changes(value, &redactor) || taken_out(&redactor, &value.to_string()),
         Err(_) => true,
     }
 }
 
+fn taken_out(redactor: &Redactor, text: &str) -> bool {
+    matches!(redactor.apply(text), Cow::Owned(_))
+}
+
 fn changes(value: &Value, redactor: &Redactor) -> bool {
-    let taken_out = |text: &str| matches!(redactor.apply(text), Cow::Owned(_));
     match value {
-        Value::String(text) => taken_out(text),
+        Value::String(text) => taken_out(redactor, text),
+        Value::Number(number) => taken_out(redactor, &number.to_string()),
         Value::Array(items) => items.iter().any(|item| changes(item, redactor)),
         Value::Object(members) => {
-            members.iter().any(|(name, member)| taken_out(name) || changes(member, redactor))
+            members.iter().any(|(name, member)| taken_out(redactor, name) || changes(member, redactor))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::Null | Value::Bool(_) => false,
     }
 }
 

@@ -13,26 +13,37 @@ use crate::record::{self, state_name, trail_record};
 /// How long after the deadline, in milliseconds (an hour): a host that is there has told by then.
 const AFTER: i64 = 3_600_000;
 
+/// How long after it was told a question is over whose deadline was not kept beside the record (a week): longer than
+/// hosts give anybody.
+const OLD: i64 = 7 * 24 * 3_600_000;
+
 /// Questions looked up at once.
-const ROUND: usize = 200;
+const ROUND: u32 = 200;
 
 /// The fact that says so.
 const LAPSED: &str = "lapsed";
 
 /// Settles them all. Safe on several replicas at once.
 pub(crate) async fn lapse(foundation: &Foundation) -> Result<(), Fault> {
-    let before = foundation.clock.now().plus_millis(-AFTER);
+    let now = foundation.clock.now();
+    let mut passed_over = 0_u32;
     loop {
         let mut tx = foundation.database.across_read().await?;
-        // Those told before deadlines were kept beside the record have none here.
         let sql = "SELECT tenant_id, approval_id FROM approvals WHERE state = 'pending' \
-            AND (deadline < $1 OR (deadline IS NULL AND received_at < $1)) ORDER BY deadline, approval_id LIMIT $2";
-        let rows = tx.all(Statement::new(sql).bind(before).bind(ROUND as i64)).await?;
+            AND (deadline < $1 OR (deadline IS NULL AND received_at < $2)) \
+            ORDER BY deadline, approval_id LIMIT $3 OFFSET $4";
+        let statement = Statement::new(sql).bind(now.plus_millis(-AFTER)).bind(now.plus_millis(-OLD));
+        let rows = tx.all(statement.bind(ROUND).bind(passed_over)).await?;
         drop(tx);
         for row in &rows {
-            settle(foundation, &row.id("tenant_id")?, &row.id("approval_id")?).await?;
+            let (tenant, id) = (row.id("tenant_id")?, row.id("approval_id")?);
+            // One that cannot be settled keeps no other waiting.
+            if let Err(fault) = settle(foundation, &tenant, &id).await {
+                tracing::warn!(%fault, %tenant, approval = %id, "a question that is over is settled later");
+                passed_over += 1;
+            }
         }
-        if rows.len() < ROUND {
+        if rows.len() < ROUND as usize {
             return Ok(());
         }
     }

@@ -198,6 +198,8 @@ impl BackendTools {
         let RemoteCall { request, definition, approval } = call;
         let asked = InvokeRequest { request: as_sent(&request), definition: Some(definition) };
         let begun = Instant::now();
+        // Since when nobody is reached, and since when the centre does not know of the answer.
+        let (mut away, mut unknown_answer) = (None::<Instant>, None::<Instant>);
         loop {
             // Dropped from here on, it may have arrived.
             let certain = std::mem::replace(&mut attempt.sent, true);
@@ -207,21 +209,27 @@ impl BackendTools {
             };
             let waited = begun.elapsed();
             match fault {
-                ToolFault::Later(pause) if waited < RUNS => sleep(pause).await,
+                ToolFault::Later(pause) if waited < RUNS => {
+                    away = None;
+                    sleep(pause).await;
+                }
                 ToolFault::Later(_) => return unknown("the tool did not end in the time that tools have"),
                 ToolFault::Away { sent, why } => {
                     attempt.sent = certain || sent;
                     let patience = if attempt.sent { SENT } else { UNSENT };
-                    if waited >= patience {
+                    if away.get_or_insert_with(Instant::now).elapsed() >= patience || waited >= RUNS {
                         return given_up(attempt.sent, &why);
                     }
                     sleep(PAUSE).await;
                 }
                 // The answer and the word that it counts come on two ways.
                 ToolFault::Refused(error)
-                    if error.code == ErrorCode::ApprovalRequired && approval.is_some() && waited < RECORD =>
+                    if error.code == ErrorCode::ApprovalRequired
+                        && approval.is_some()
+                        && unknown_answer.get_or_insert_with(Instant::now).elapsed() < RECORD =>
                 {
                     attempt.sent = certain;
+                    away = None;
                     sleep(PAUSE).await;
                 }
                 ToolFault::Refused(error) if certain => {
@@ -239,15 +247,14 @@ impl BackendTools {
         request: &ToolRequest,
         error: WireError,
     ) -> RemoteOutcome {
-        match wire.settle(&SettleRequest { request: as_sent(request) }).await {
-            Ok(result) => match self.settled(wire, request, result).await {
-                RemoteOutcome::Cancelled => self.refused(request, error).await,
-                ran => ran,
-            },
-            Err(_) => {
-                let why = format!("the centre does not tell ({})", passed_on(error).message);
-                RemoteOutcome::Unknown(why)
-            }
+        let settled = match wire.settle(&SettleRequest { request: as_sent(request) }).await {
+            Ok(result) => self.settled(wire, request, result).await,
+            // Busy, or away again: asked on, for as long as after a crash.
+            Err(_) => self.outcome(request).await,
+        };
+        match settled {
+            RemoteOutcome::Cancelled => self.refused(request, error).await,
+            ran => ran,
         }
     }
 
@@ -354,11 +361,19 @@ impl RemoteTools for BackendTools {
         };
         let asked = SettleRequest { request: as_sent(request) };
         let begun = Instant::now();
+        let mut away = None::<Instant>;
         loop {
             let pause = match wire.settle(&asked).await {
                 Ok(result) => return self.settled(&*wire, request, result).await,
-                Err(ToolFault::Later(pause)) if begun.elapsed() < RUNS => pause,
-                Err(ToolFault::Away { .. }) if begun.elapsed() < SENT => PAUSE,
+                Err(ToolFault::Later(pause)) if begun.elapsed() < RUNS => {
+                    away = None;
+                    pause
+                }
+                Err(ToolFault::Away { .. })
+                    if begun.elapsed() < RUNS && away.get_or_insert_with(Instant::now).elapsed() < SENT =>
+                {
+                    PAUSE
+                }
                 Err(ToolFault::Later(_)) => return unknown("it did not end in the time that tools have"),
                 Err(ToolFault::Away { why, .. }) => return given_up(true, &why),
                 Err(ToolFault::Refused(error)) => {

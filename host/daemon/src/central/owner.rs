@@ -66,7 +66,6 @@ impl Centre {
         let Some(inbox) = inbox else { return };
         let mut owner = Owner::new(self, host);
         owner.agree().await;
-        owner.start();
         owner.obey(inbox, &stop).await;
         if owner.centre.contact.borrow().reached {
             owner.settle().await;
@@ -126,10 +125,13 @@ impl Owner {
     }
 
     /// A host that was killed between the identity and the store, or whose store did not take it, has them agree: the
-    /// identity counts. Tried again until it is so.
+    /// identity counts. Tried again until it is so; only then is anything sent.
     async fn agree(&mut self) {
         match self.tell_store().await {
-            Ok(()) => self.disagrees = None,
+            Ok(()) => {
+                self.disagrees = None;
+                self.start();
+            }
             Err(error) => {
                 tracing::error!(%error, "the store and the enrolment do not agree");
                 self.disagrees.get_or_insert_default();
@@ -150,10 +152,19 @@ impl Owner {
         self.host.journal.commit(rows).await
     }
 
+    /// Nothing is sent while the store may still hold what was meant for an earlier centre.
     fn start(&mut self) {
-        if let Tie::Enrolled(enrolled) = self.centre.tie() {
+        if self.disagrees.is_none()
+            && self.loops.is_none()
+            && let Tie::Enrolled(enrolled) = self.centre.tie()
+        {
             self.loops = Loops::start(&self.host, &enrolled);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_sending(&self) -> bool {
+        self.loops.is_some()
     }
 
     pub(super) async fn stop(&mut self) {
@@ -244,8 +255,9 @@ impl Owner {
         }
         self.centre.ended.send_replace(None);
         self.host.sessions.forget_idle();
+        let told = told.map_err(|error| self.untold("is enrolled", error));
         self.start();
-        told.map_err(|error| self.untold("is enrolled", error))
+        told
     }
 
     /// The host is what it is, and its store could not be told so yet.

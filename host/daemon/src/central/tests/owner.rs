@@ -218,6 +218,7 @@ async fn an_enrolment_that_the_store_cannot_take_down_is_one_all_the_same() {
     assert!(error.message.contains("the host is enrolled"), "{error}");
     let tie = house.host().centre.tie();
     assert!(tie.enrolled().is_some(), "{tie:?}");
+    assert!(!owner.is_sending(), "the store may hold what was meant for another centre");
     owner.stop().await;
     drop((owner, tie));
     house.stop().await;
