@@ -88,8 +88,10 @@ const CENTRAL: LayerOf = ("central", |bundle| {
 const CENTRAL_ASKS: LayerOf = ("central", |bundle| {
     let grant = CapabilityGrant::unlimited(Capability::BackendToolInvoke);
     bundle.capabilities.push(CapabilityGrant { requires_approval: true, ..grant });
-    let rule = RedactionRule { name: "word".into(), pattern: "sesame".into(), replacement: "[word]".into() };
-    bundle.redaction_rules.push(rule);
+    for pattern in ["sesame", "4111[0-9]{12}", "\"pin\":\"[0-9]+\""] {
+        let (name, replacement) = (format!("no {pattern}"), "[word]".into());
+        bundle.redaction_rules.push(RedactionRule { name, pattern: pattern.into(), replacement });
+    }
 });
 
 async fn rig(layers: Vec<LayerOf>) -> Rig {
@@ -198,10 +200,18 @@ async fn what_the_centre_asks_only_its_own_people_answer_each_time() {
     let ready = ready(waits.await.unwrap());
     assert_eq!(run(ready).await.status, ToolStatus::Succeeded);
     assert_eq!(rig.remote.calls()[0].approval, Some(question));
-    let hides = search(&rig, "d", json!({"q": ["open sesame"]}), ApprovalMode::Never).await;
-    assert!(!hides.awaits_person(), "somebody is asked in vain");
-    let redacted = over(settle(hides).await);
-    assert_eq!(code(&redacted), (ToolStatus::Denied, ErrorCode::CapabilityDenied));
+    // In a text, as a number, and as a name with its value.
+    let hidden = [
+        ("d", json!({"q": ["open sesame"]})),
+        ("e", json!({"card": 4_111_111_111_111_111_u64})),
+        ("f", json!({"pin": "1234"})),
+    ];
+    for (id, arguments) in hidden {
+        let hides = search(&rig, id, arguments, ApprovalMode::Never).await;
+        assert!(!hides.awaits_person(), "somebody is asked in vain: {id}");
+        let redacted = over(settle(hides).await);
+        assert_eq!(code(&redacted), (ToolStatus::Denied, ErrorCode::CapabilityDenied), "{id}");
+    }
     assert_eq!(rig.remote.calls().len(), 1);
 }
 
