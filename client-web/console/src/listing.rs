@@ -66,21 +66,10 @@ listed! {
     SessionInfo, |session| session.session_id.as_str(), |session| session.created_at;
     Job, |job| job.job_id.as_str(), |job| job.created_at;
     ApprovalInfo, |info| info.record.request.approval_id.as_str(), |info| info.received_at;
+    Person, |person| person.user_id.as_str(), |person| person.since;
     EnrolmentToken, |token| token.token_id.as_str(), |token| token.created_at;
     // Hosts that were heard of last are first, so that they change places all the time.
     AgentInfo, |agent| agent.agent_id.as_str(), |agent| agent.last_seen_at.unwrap_or(agent.enrolled_at);
-}
-
-impl Listed for Person {
-    type Place = String;
-
-    fn id(&self) -> String {
-        self.user_id.to_string()
-    }
-
-    fn place(&self) -> String {
-        self.user_id.to_string()
-    }
 }
 
 impl Listed for TenantInfo {

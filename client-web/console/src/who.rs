@@ -90,6 +90,7 @@ mod tests {
             email: None,
             role: Role::Approver,
             joined: true,
+            since: lanyard_protocol::Timestamp::from_millis(0),
             last_seen_at: None,
             invited_by: None,
             by_link: true,

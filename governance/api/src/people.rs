@@ -98,6 +98,8 @@ pub struct Person {
     pub email: Option<String>,
     /// As what.
     pub role: Role,
+    /// When the person was invited or came.
+    pub since: Timestamp,
     /// When last seen.
     pub last_seen_at: Option<Timestamp>,
     /// Has signed in at least once.

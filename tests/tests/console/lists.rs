@@ -53,6 +53,9 @@ async fn a_list_longer_than_one_answer_is_read_to_its_end() -> Result<()> {
         .eval("return new Set([...document.querySelectorAll('.rows-long .row-title')].map(row => row.textContent)).size")
         .await?;
     ensure!(names == PEOPLE + 1, "{names} different people");
+    // What was read stays when the beginning is looked at again.
+    scene.invited("Somebody late", Role::Viewer).await?;
+    shows(&page, PEOPLE + 2).await?;
     page.fits().await
 }
 

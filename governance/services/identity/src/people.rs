@@ -39,6 +39,7 @@ fn read(row: &Row) -> Result<Person, Fault> {
         name: row.text("name")?,
         email: row.opt_text("email")?,
         role: role(&row.text("role")?)?,
+        since: row.time("created_at")?,
         last_seen_at,
         joined: last_seen_at.is_some(),
         invited_by: row.opt_id("invited_by")?,
