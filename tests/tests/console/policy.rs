@@ -131,6 +131,9 @@ async fn a_revoked_policy_pauses_what_runs_and_says_why() -> Result<()> {
     scene::goes(&page, "#/policy").await?;
     page.press("Put in force: version 2").await?;
     page.press("Put it in force").await?;
+    // That hosts have confirmed is said of the revocation too, until it is gone.
+    page.sees("Version 2 is in force, as epoch").await?;
+    page.loses("No policy is in force").await?;
     page.sees("1 of 1 host online have confirmed it").await?;
     scene::gives(&machine, "Nothing").await?;
     wide.verdict()?;
