@@ -264,7 +264,7 @@ pub struct TaskCompletion {
 pub struct CentralTask {
     /// The task.
     pub task_id: TaskId,
-    /// Its prompt, where known.
+    /// Its prompt, where known; in lists its first 2,000 characters.
     pub prompt: Option<String>,
     /// How it stands.
     pub state: TaskState,

@@ -234,6 +234,8 @@ fn whose(row: &Row, hash: [u8; 32], now: Timestamp) -> Result<Caller, Fault> {
     }
     let (tenant, user) = (row.id("tenant_id")?, row.id("user_id")?);
     let scope = match row.text("kind")?.as_str() {
+        // People's sign-ins are removed, not revoked; one that is all the same counts as little.
+        "person" if revoked => return Ok(Caller::Nobody),
         "person" => {
             let role = match row.text("role")?.as_str() {
                 "admin" => Role::Admin,

@@ -102,8 +102,8 @@ async fn many_rows_at_once_and_a_wake_up_only_after_the_commit() {
         assert!(early.elapsed() >= Duration::from_millis(190), "woken before the commit");
         tx.commit().await.unwrap();
         let woken = std::time::Instant::now();
-        waiter.wait(Duration::from_secs(20)).await;
-        assert!(woken.elapsed() < Duration::from_secs(10), "not woken by the commit");
+        waiter.wait(Duration::from_secs(120)).await;
+        assert!(woken.elapsed() < Duration::from_secs(60), "not woken by the commit");
     })
     .await;
 }
@@ -132,6 +132,7 @@ async fn steps_are_applied_once_and_neither_changed_nor_unlearnt() {
 #[tokio::test]
 async fn a_credential_counts_until_it_ends_or_is_revoked() {
     use lanyard_governance_api::endpoint::AgentScope;
+    use lanyard_governance_api::people::Role;
     use lanyard_governance_foundation::Clock as _;
     use lanyard_governance_foundation::credentials::{Holder, add, authenticate, hash, revoke_agent};
     on_both(&[], |ground| async move {
@@ -155,6 +156,17 @@ async fn a_credential_counts_until_it_ends_or_is_revoked() {
         tx.commit().await.unwrap();
         let caller = who(b"secret", now).await.unwrap();
         assert_eq!(caller.tenant().unwrap_err().wire.code, ErrorCode::AgentRevoked);
+        // Sign-ins are removed; one that is marked like this by hand opens nothing either.
+        let (tenant, user, name) = (tenant.clone(), "usr_1".parse().unwrap(), "Ada".to_owned());
+        let person = Holder::Person { tenant, user, name, role: Role::Admin, operator: true };
+        let mut tx = database.across_write().await.unwrap();
+        add(&mut tx, hash(b"cookie"), &person, now, now.plus_millis(60_000)).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(matches!(who(b"cookie", now).await.unwrap(), Caller::Person(_)));
+        let mut tx = database.across_write().await.unwrap();
+        tx.run(Statement::new("UPDATE credentials SET revoked_at = 1")).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(who(b"cookie", now).await.unwrap(), Caller::Nobody);
     })
     .await;
 }

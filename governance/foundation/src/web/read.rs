@@ -13,13 +13,14 @@ use serde::de::DeserializeOwned;
 
 use crate::fault::Fault;
 
-/// Endpoints that take batches, and may be sent more.
+/// Endpoints that take batches, or a prompt whose characters are up to six times as long in JSON, and may be sent more.
 const BATCHES: &[&str] = &[
     "PostAudit",
     "PostServiceAudit",
     "PostTelemetry",
     "PostTraces",
     "AppendEvents",
+    "CreateTask",
     "PutTool",
     "ReportJob",
     "InvokeTool",

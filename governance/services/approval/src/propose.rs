@@ -164,13 +164,15 @@ async fn not_by_the_same_hands(
     others: Vec<UserId>,
     what: &str,
 ) -> Result<(), Fault> {
-    let user_ids = std::iter::once(person.user.clone()).chain(others).collect();
+    let user_ids: Vec<UserId> = std::iter::once(person.user.clone()).chain(others).collect();
     let (peers, query) = (&state.foundation.peers, StandingQuery { user_ids });
     let found = peers.call::<GetStandings>(Some(&person.tenant), &[], &Nothing {}, &query).await?;
+    // One of whom nothing is said may be anybody.
+    if !found.standings.iter().map(|standing| &standing.user_id).eq(&query.user_ids) {
+        return Err(Fault::internal("whose accounts these are was not answered", &person.user));
+    }
     let mut hands = found.standings.iter().map(hands);
-    let Some(own) = hands.next() else {
-        return Err(Fault::internal("nothing is said of an account", &person.user));
-    };
+    let own = hands.next().unwrap_or_default();
     let common = hands.find_map(|of| of.intersection(&own).next().copied());
     let more = found.standings.iter().any(|standing| standing.more);
     let why = match common {

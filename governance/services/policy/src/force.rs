@@ -62,20 +62,29 @@ async fn rollout(foundation: &Foundation, tenant: &TenantId, epoch: u64) -> Roll
 pub(crate) async fn activate(state: State, ask: Ask<ActivatePolicy>) -> Result<PolicyState, Fault> {
     let person = ask.caller.person()?;
     let number: u64 = ask.path.get("version")?;
-    let foundation = &state.foundation;
-    let mut tx = foundation.database.write(&ask.caller).await?;
-    let standing = store::held(&mut tx, foundation, &person.tenant).await?;
-    let version = store::one(&mut tx, number).await?;
-    if standing.revoked.is_none() && standing.version == number {
-        drop(tx);
-        // It is in force already; an answer that was lost costs nothing.
-        return Ok(shown(foundation, &person.tenant, standing, version).await);
+    let (foundation, tenant) = (&state.foundation, &person.tenant);
+    // In force already; an answer that was lost costs nothing.
+    let stands = |standing: &Standing| standing.revoked.is_none() && standing.version == number;
+    let (standing, version) = store::in_force(foundation, tenant).await?;
+    if stands(&standing) {
+        return Ok(shown(foundation, tenant, standing, version).await);
     }
-    // It may be older than what is known of policies today.
-    validate::must_hold(&version.document)?;
+    let mut tx = foundation.database.read(&ask.caller).await?;
+    let document = store::one(&mut tx, number).await?.document;
+    drop(tx);
+    // It may be older than what is known of policies today. Before the transaction, which others wait for; a version is
+    // never changed.
+    state.beside(tenant, move || validate::must_hold(&document)).await??;
+    let mut tx = foundation.database.write(&ask.caller).await?;
+    let standing = store::held(&mut tx, foundation, tenant).await?;
+    let version = store::one(&mut tx, number).await?;
+    if stands(&standing) {
+        drop(tx);
+        return Ok(shown(foundation, tenant, standing, version).await);
+    }
     put(&mut tx, foundation, &ask.caller, &standing, number).await?;
     tx.commit().await?;
-    told(foundation, &person.tenant).await
+    told(foundation, tenant).await
 }
 
 /// `POST /policies/revoke`.

@@ -1,5 +1,7 @@
 //! From a document to the bundle of one session.
 
+use std::collections::HashSet;
+
 use lanyard_governance_api::endpoint::IssueBundle;
 use lanyard_governance_api::policy::{BundleQuery, IssuedPolicy, PolicyDocument, WORKSPACE_PLACEHOLDER};
 use lanyard_governance_foundation::{Ask, Fault};
@@ -85,8 +87,10 @@ pub(crate) fn issue(
 fn expand(list: Option<&Vec<String>>, directories: &[HostPath]) -> Result<Option<Vec<String>>, PathProblem> {
     let Some(list) = list else { return Ok(None) };
     let mut expanded: Vec<String> = Vec::with_capacity(list.len());
+    let mut known: HashSet<String> = HashSet::new();
     for entry in list {
         let Some(below) = entry.strip_prefix(WORKSPACE_PLACEHOLDER) else {
+            known.insert(entry.clone());
             expanded.push(entry.clone());
             continue;
         };
@@ -94,7 +98,7 @@ fn expand(list: Option<&Vec<String>>, directories: &[HostPath]) -> Result<Option
             let path = format!("{}{below}", directory.as_str().trim_end_matches('/'));
             let path = if path.is_empty() { "/" } else { path.as_str() };
             let path = HostPath::parse(path).map_err(|fault| PathProblem { path: path.to_owned(), fault })?;
-            if !expanded.iter().any(|known| known == path.as_str()) {
+            if known.insert(path.as_str().to_owned()) {
                 expanded.push(path.as_str().to_owned());
             }
         }

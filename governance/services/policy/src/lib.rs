@@ -20,12 +20,17 @@ mod versions;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use lanyard_governance_api::endpoint::{
     ActivatePolicy, CreatePolicy, CurrentPolicy, DryRunPolicy, GetPolicyVersion, IssueBundle, ListPolicies,
     RevokePolicy, ValidatePolicy,
 };
+use lanyard_governance_api::id::TenantId;
 use lanyard_governance_api::limits::MAX_POLICY_VERSIONS;
 use lanyard_governance_api::policy::Validation;
+use lanyard_governance_foundation::permits::Permits;
 use lanyard_governance_foundation::{Ask, Fault, Foundation, Migration, Routes};
 
 pub use document::first_document;
@@ -64,6 +69,15 @@ CREATE INDEX policy_news_next ON policy_news (next_at);
 ",
 }];
 
+/// Documents looked at at once in this process: the longest, full of patterns, keep a core busy for seconds.
+const CHECKS: usize = 4;
+
+/// Those of one tenant.
+const TENANT_CHECKS: usize = 2;
+
+/// How long one waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+
 /// How the service behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -82,11 +96,34 @@ impl Default for Settings {
 pub struct State {
     foundation: Foundation,
     settings: Settings,
+    checks: Arc<Permits<TenantId>>,
+}
+
+impl State {
+    /// Looks at a document beside the threads that serve requests, when it is this tenant's turn. Dropped, what has begun
+    /// is done to its end.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when others of the tenant, or of this process, take too long.
+    pub(crate) async fn beside<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let turn = self.checks.take(tenant, TURN).await?;
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = look();
+            drop(turn);
+            found
+        });
+        looked.await.map_err(|e| Fault::internal("a policy could not be looked at", &e))
+    }
 }
 
 /// The endpoints of this service.
 pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
-    Routes::new(State { foundation, settings })
+    let checks = Permits::new("policies looked at", CHECKS, TENANT_CHECKS);
+    Routes::new(State { foundation, settings, checks: Arc::new(checks) })
         .on::<CurrentPolicy, _, _>(force::current)
         .on::<ListPolicies, _, _>(versions::list)
         .on::<CreatePolicy, _, _>(versions::create)
@@ -98,6 +135,8 @@ pub fn routes(foundation: Foundation, settings: Settings) -> Routes<State> {
         .on::<IssueBundle, _, _>(issue::bundle)
 }
 
-async fn validated(_: State, ask: Ask<ValidatePolicy>) -> Result<Validation, Fault> {
-    Ok(Validation { problems: validate::text(&ask.body.document.0) })
+async fn validated(state: State, ask: Ask<ValidatePolicy>) -> Result<Validation, Fault> {
+    let document = ask.body.document.0;
+    let problems = state.beside(ask.caller.tenant()?, move || validate::text(&document)).await?;
+    Ok(Validation { problems })
 }

@@ -61,11 +61,12 @@ pub(crate) async fn create(state: State, ask: Ask<CreatePolicy>) -> Result<Polic
     if comment.len() > MAX_TEXT_BYTES {
         return Err(Fault::invalid(format!("the comment is longer than {MAX_TEXT_BYTES} bytes")));
     }
-    if activate {
-        validate::must_hold(&document)?;
-    }
     let foundation = &state.foundation;
     let (tenant, now) = (&person.tenant, foundation.clock.now());
+    let document = match activate {
+        false => document,
+        true => state.beside(tenant, move || validate::must_hold(&document).map(|()| document)).await??,
+    };
     let mut tx = foundation.database.write(&ask.caller).await?;
     let standing = store::held(&mut tx, foundation, tenant).await?;
     if let Some(based_on) = based_on.filter(|based_on| *based_on != standing.version) {

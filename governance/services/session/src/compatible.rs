@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use lanyard_governance_api::limits::MAX_TEXT_BYTES;
 use lanyard_governance_api::policy::IssuedPolicy;
 use lanyard_governance_api::version::HostVersion;
 use lanyard_governance_foundation::Fault;
 use lanyard_protocol::session::ClientInfo;
+
+use crate::standing::clipped;
 
 /// Entries of one list of a host, and the bytes of one; hosts have some tens of tools.
 const MAX_ENTRIES: usize = 1_000;
@@ -66,7 +69,8 @@ pub(crate) fn misfit(policy: &IssuedPolicy, offer: &Offer) -> Option<String> {
     let granted = policy.bundle.capabilities.iter().map(|grant| grant.name.as_str());
     let missing = granted.filter(|name| !capabilities.contains(name));
     reasons.extend(lacking(missing, "the host cannot enforce capabilities that the policy grants"));
-    if reasons.is_empty() { None } else { Some(reasons.join("; ")) }
+    // The names in it are as long as whoever wrote the policy likes.
+    if reasons.is_empty() { None } else { Some(clipped(&reasons.join("; "), MAX_TEXT_BYTES).to_owned()) }
 }
 
 fn version(policy: &IssuedPolicy, offer: &Offer) -> Option<String> {

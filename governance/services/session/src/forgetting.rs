@@ -5,6 +5,7 @@ use lanyard_governance_api::endpoint::ForgetSessions;
 use lanyard_governance_api::session::{ForgetRequest, Forgotten};
 use lanyard_governance_foundation::trail;
 use lanyard_governance_foundation::{Ask, Fault, Statement, Tx};
+use lanyard_protocol::Timestamp;
 use lanyard_protocol::id::{SessionId, WorkspaceId};
 
 use crate::State;
@@ -32,14 +33,18 @@ pub(crate) async fn forget(state: State, ask: Ask<ForgetSessions>) -> Result<For
     let limit = format!(" ORDER BY s.session_id LIMIT ${}", statement.next_placeholder());
     let rows = tx.all(statement.push(&limit).bind_u64(ROUND as u64 + 1)).await?;
     drop(tx);
+    let mut sessions = 0;
     for row in rows.iter().take(ROUND) {
+        let session = row.id("session_id")?;
         let mut tx = database.write_of(tenant).await?;
-        said(&mut tx, &row.id("session_id")?).await?;
-        let record = record(&row.id("session_id")?, workspace_id);
+        if !said(&mut tx, &session, workspace_id, *before).await? {
+            continue;
+        }
+        let record = record(&session, workspace_id);
         trail::record(&mut tx, tenant, &*state.foundation.clock, record).await?;
         tx.commit().await?;
+        sessions += 1;
     }
-    let sessions = rows.len().min(ROUND) as u64;
     Ok(Forgotten { sessions, more: rows.len() > ROUND })
 }
 
@@ -48,15 +53,24 @@ fn record(session: &SessionId, workspace: &WorkspaceId) -> trail::Record {
 }
 
 /// Removes what was said in one. When it last changed stays, so that it is forgotten as a whole when it would have been.
-async fn said(tx: &mut Tx, session: &SessionId) -> Result<(), Fault> {
+/// `false`: it changed since it was found, or is gone.
+pub(crate) async fn said(
+    tx: &mut Tx,
+    session: &SessionId,
+    workspace: &WorkspaceId,
+    before: Option<Timestamp>,
+) -> Result<bool, Fault> {
     let sql = "UPDATE sessions SET event_bytes = 0, name = CASE WHEN ended = 1 THEN $3 ELSE name END \
-        WHERE tenant_id = $1 AND session_id = $2";
-    tx.run(Statement::new(sql).bind_id(session).bind(NAMELESS)).await?;
+        WHERE tenant_id = $1 AND session_id = $2 AND workspace_id = $4";
+    let statement = Statement::new(sql).bind_id(session).bind(NAMELESS).bind_id(workspace);
+    if tx.run(statement.and_if("updated_at <", before)).await? == 0 {
+        return Ok(false);
+    }
     for sql in [
         "DELETE FROM session_events WHERE tenant_id = $1 AND session_id = $2",
         "UPDATE session_tasks SET prompt = NULL WHERE tenant_id = $1 AND session_id = $2",
     ] {
         tx.run(Statement::new(sql).bind_id(session)).await?;
     }
-    Ok(())
+    Ok(true)
 }

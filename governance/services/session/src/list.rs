@@ -7,14 +7,13 @@ use lanyard_governance_foundation::page::Cut;
 use lanyard_governance_foundation::{Ask, Fault, Row};
 use lanyard_protocol::id::SessionId;
 
-use crate::State;
-use crate::store;
+use crate::{State, store, tasks};
 
 /// `GET /sessions`.
 pub(crate) async fn list(state: State, ask: Ask<ListSessions>) -> Result<Page<SessionInfo>, Fault> {
     let SessionQuery { agent_id, workspace_id, open, limit, next_token } = ask.query;
     let cut = Cut::of(limit, next_token.as_deref())?;
-    let mut statement = store::select_with_task()
+    let mut statement = store::select_with_task(tasks::LISTED)
         .and_if("s.agent_id =", agent_id.map(String::from))
         .and_if("s.workspace_id =", workspace_id.map(String::from));
     statement = match open {

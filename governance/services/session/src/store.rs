@@ -42,12 +42,11 @@ const COLUMNS: &str = "s.session_id, s.workspace_id, s.agent_id, s.user_id, s.na
     s.environment, s.client_info, s.directories, s.compatible, s.bundle_version, s.timeline, s.job_id, s.tasks, \
     s.last_seq, s.event_bytes, s.created_at, s.updated_at, s.expires_at";
 
-/// Sessions with their last task; conditions are added to it. The tenant is `$1`.
-pub(crate) fn select_with_task() -> Statement {
+/// Sessions with their last task, of which these columns are read; conditions are added to it. The tenant is `$1`.
+pub(crate) fn select_with_task(task: &str) -> Statement {
     Statement::new(format!(
-        "SELECT {COLUMNS}, {} FROM sessions s LEFT JOIN session_tasks t ON t.tenant_id = s.tenant_id \
-         AND t.session_id = s.session_id AND t.task_id = s.last_task WHERE s.tenant_id = $1",
-        tasks::COLUMNS
+        "SELECT {COLUMNS}, {task} FROM sessions s LEFT JOIN session_tasks t ON t.tenant_id = s.tenant_id \
+         AND t.session_id = s.session_id AND t.task_id = s.last_task WHERE s.tenant_id = $1"
     ))
 }
 
@@ -141,7 +140,7 @@ fn is_seen(caller: &Caller, agent: &AgentId) -> bool {
 
 /// A session as it now stands, for the answer. Whether the caller may see it was asked before.
 pub(crate) async fn shown(tx: &mut Tx, id: &SessionId) -> Result<SessionInfo, Fault> {
-    let row = tx.one(select_with_task().push(" AND s.session_id = $2").bind_id(id)).await?;
+    let row = tx.one(select_with_task(tasks::COLUMNS).push(" AND s.session_id = $2").bind_id(id)).await?;
     Ok(info(&row.ok_or_else(|| no_session(id))?)?)
 }
 

@@ -1,6 +1,7 @@
 //! Tasks: reported when they begin and when they end, each as often as a host likes.
 
 use lanyard_governance_api::endpoint::{CompleteTask, CreateTask, ListTasks};
+use lanyard_governance_api::limits::MAX_TEXT_BYTES;
 use lanyard_governance_api::page::Page;
 use lanyard_governance_api::session::{CentralTask, TaskCompletion, TaskReport};
 use lanyard_governance_foundation::database::DatabaseError;
@@ -9,7 +10,7 @@ use lanyard_governance_foundation::{Ask, Fault, Row, Statement, Tx};
 use lanyard_protocol::id::{SessionId, TaskId};
 use lanyard_protocol::limits::MAX_PROMPT_BYTES;
 use lanyard_protocol::session::TaskState;
-use lanyard_protocol::{ErrorCode, Timestamp};
+use lanyard_protocol::{ErrorCode, Json, Timestamp, WireError};
 
 use crate::standing::clipped;
 use crate::{State, store};
@@ -18,7 +19,14 @@ use crate::{State, store};
 pub(crate) const COLUMNS: &str =
     "t.task_id, t.prompt, t.state AS task_state, t.steps, t.tokens, t.error, t.started_at, t.ended_at";
 
-/// A task of a row that holds [`COLUMNS`].
+/// The same for lists, with the beginning of the prompt: in a page of whole ones there could be a quarter gibibyte.
+pub(crate) const LISTED: &str = "t.task_id, SUBSTR(t.prompt, 1, 2000) AS prompt, t.state AS task_state, t.steps, t.tokens, t.error, \
+    t.started_at, t.ended_at";
+
+/// Particulars kept of why a task did not succeed, in bytes of JSON. Lists hold them whole.
+const MAX_PARTICULARS_BYTES: usize = 8 << 10;
+
+/// A task of a row that holds [`COLUMNS`] or [`LISTED`].
 pub(crate) fn task(row: &Row) -> Result<CentralTask, DatabaseError> {
     Ok(CentralTask {
         task_id: row.id("task_id")?,
@@ -77,7 +85,7 @@ pub(crate) async fn create(state: State, ask: Ask<CreateTask>) -> Result<Central
 pub(crate) async fn complete(state: State, ask: Ask<CompleteTask>) -> Result<CentralTask, Fault> {
     let session: SessionId = ask.path.get("session_id")?;
     let id: TaskId = ask.path.get("task_id")?;
-    let completion = ask.body;
+    let completion = TaskCompletion { error: ask.body.error.map(bounded), ..ask.body };
     if completion.state == TaskState::Running {
         return Err(Fault::invalid("a task that is running has not ended"));
     }
@@ -104,13 +112,20 @@ pub(crate) async fn complete(state: State, ask: Ask<CompleteTask>) -> Result<Cen
     Ok(task)
 }
 
+/// Why a task did not succeed, as it is kept. A host that says too much is not refused for it: how a task ended is known.
+fn bounded(error: WireError) -> WireError {
+    let fits = serde_json::to_vec(&error.details).is_ok_and(|json| json.len() <= MAX_PARTICULARS_BYTES);
+    let details = if fits { error.details } else { Json::object() };
+    WireError { message: clipped(&error.message, MAX_TEXT_BYTES).to_owned(), details, ..error }
+}
+
 /// The completion that made a task what it is.
 fn said(task: &CentralTask) -> TaskCompletion {
     TaskCompletion {
         state: task.state,
         steps: task.steps,
         tokens: task.tokens,
-        error: task.error.clone(),
+        error: task.error.clone().map(bounded),
         ended_at: task.ended_at.unwrap_or_default(),
     }
 }
@@ -123,7 +138,7 @@ pub(crate) async fn list(state: State, ask: Ask<ListTasks>) -> Result<Page<Centr
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     store::seen(&mut tx, &ask.caller, &session).await?;
     let sql = format!(
-        "SELECT {COLUMNS}, t.number FROM session_tasks t WHERE t.tenant_id = $1 AND t.session_id = $2"
+        "SELECT {LISTED}, t.number FROM session_tasks t WHERE t.tenant_id = $1 AND t.session_id = $2"
     );
     let statement = cut.apply(Statement::new(sql).bind_id(&session), "AND", "t.number", "t.task_id")?;
     let rows = tx.all(statement).await?;

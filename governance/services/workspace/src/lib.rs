@@ -36,7 +36,8 @@ const UPLOADS: usize = 16;
 /// Those of one tenant.
 const TENANT_UPLOADS: usize = 4;
 
-/// Threads read back at once in this process. Each holds its text, its messages and their JSON.
+/// Threads read back at once in this process. Each holds its text and its messages; the JSON of an answer comes after its
+/// turn.
 const HISTORIES: usize = 4;
 
 /// What the handlers share.

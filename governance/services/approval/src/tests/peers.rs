@@ -35,10 +35,14 @@ pub(crate) struct Inner {
     pub(super) hands: HashMap<String, Vec<String>>,
     /// Accounts of which more is known than is told.
     pub(super) endless: Vec<String>,
+    /// Accounts of which nothing is said.
+    pub(super) unsaid: Vec<String>,
     /// The Session Service's address leads elsewhere.
     pub(super) elsewhere: bool,
     /// Takes commands and never answers.
     pub(super) hangs: bool,
+    /// Commands that were taken so.
+    pub(super) hanging: usize,
     /// Takes no commands.
     pub(super) away: bool,
 }
@@ -117,6 +121,7 @@ async fn get_session(others: Others, ask: Ask<GetSession>) -> Result<SessionInfo
 async fn queue(others: Others, ask: Ask<QueueCommand>) -> Result<CommandsQueued, Fault> {
     let id: String = ask.path.get("agent_id")?;
     if others.with(|inner| inner.hangs) {
+        others.with(|inner| inner.hanging += 1);
         std::future::pending::<()>().await;
     }
     others.with(|inner| {
@@ -140,6 +145,7 @@ async fn standings(others: Others, ask: Ask<GetStandings>) -> Result<Standings, 
             more: inner.endless.contains(&user.to_string()),
             user_id: user.clone(),
         };
-        Ok(Standings { standings: ask.body.user_ids.iter().map(standing).collect() })
+        let said = ask.body.user_ids.iter().filter(|user| !inner.unsaid.contains(&user.to_string()));
+        Ok(Standings { standings: said.map(standing).collect() })
     })
 }

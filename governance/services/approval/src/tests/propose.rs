@@ -211,6 +211,11 @@ async fn nor_does_anybody_whose_account_came_from_the_same_hands() {
         for (question, by) in [("of-ada", "bob"), ("of-second", "bob"), ("of-nobody", "third")] {
             assert_eq!(propose(&rig, &approver(by), question).await.status, 202, "{by} on {question}");
         }
+        // Who says nothing of an account has not said that it is another's.
+        for account in ["ada", "eve"] {
+            rig.others.with(|inner| inner.unsaid = vec![account.to_owned()]);
+            assert_eq!(propose(&rig, &approver("eve"), "of-ada").await.status, 500, "{account}");
+        }
     })
     .await;
 }
@@ -301,10 +306,17 @@ async fn a_session_service_that_is_not_there_keeps_nobody_from_being_its_dispatc
 impl Rig {
     /// A proposal of ada's whose sender died between its record and the host's command.
     async fn pause_after_writing(&self, id: &str) -> Proposal {
-        self.others.with(|inner| inner.hangs = true);
+        self.others.with(|inner| (inner.hangs, inner.hanging) = (true, 0));
         let by = approver("ada");
-        let hanging = propose(self, &by, id);
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(500), hanging).await.is_err());
+        let hanging = async {
+            while self.others.with(|inner| inner.hanging) == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
+        tokio::select! {
+            answer = propose(self, &by, id) => panic!("{}: {}", answer.status, answer.text()),
+            () = hanging => {}
+        }
         self.others.with(|inner| inner.hangs = false);
         self.info(id).await.proposals.remove(0)
     }

@@ -52,16 +52,13 @@ pub(crate) async fn run(state: State, ask: Ask<DryRunPolicy>) -> Result<DryVerdi
             None => (in_force.document, in_force.version),
         },
     };
-    validate::must_hold(&document)?;
-    let world = World {
-        document: &document,
-        version: number,
-        epoch: standing.epoch,
-        workspace: directories(&workspace)?,
-        sandbox: sandbox_level,
-        now: state.foundation.clock.now(),
+    let (workspace, now) = (directories(&workspace)?, state.foundation.clock.now());
+    let look = move || {
+        validate::must_hold(&document)?;
+        let (epoch, sandbox) = (standing.epoch, sandbox_level);
+        World { document: &document, version: number, epoch, workspace, sandbox, now }.verdict(&action)
     };
-    world.verdict(&action)
+    state.beside(tenant, look).await?
 }
 
 /// An imagined session.

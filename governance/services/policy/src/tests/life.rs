@@ -1,16 +1,20 @@
 //! Versions, what is in force, bundles.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use lanyard_governance_api::people::Role;
 use lanyard_governance_foundation::Statement;
-use lanyard_governance_foundation::testing::on_both;
+use lanyard_governance_foundation::permits::Permits;
+use lanyard_governance_foundation::testing::{Ground, on_both};
 use lanyard_policy::layer::Layers;
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::policy::PolicyBundle;
 use serde_json::{Value, json};
 
 use super::{Stage, admin, agent, new, person, service};
-use crate::{MIGRATIONS, Settings};
+use crate::{MIGRATIONS, Settings, State};
 
 const CURRENT: &str = "/policies/current";
 
@@ -303,4 +307,30 @@ async fn a_dry_run_takes_what_is_in_force_a_version_or_a_document() {
         assert_eq!((status.as_u16(), &error["code"]), (400, &json!("POLICY_BUNDLE_INVALID")));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_document_is_looked_at_beside_the_thread_that_serves_requests() {
+    let ground = Ground::sqlite(MIGRATIONS).await;
+    let checks = Arc::new(Permits::new("policies looked at", 1, 1));
+    let state = State { foundation: ground.foundation.clone(), settings: Settings::default(), checks };
+    let (tell, told) = std::sync::mpsc::channel();
+    let tenant = "acme".parse().unwrap();
+    // On the only thread there is, nobody would tell.
+    let look = state.beside(&tenant, move || told.recv_timeout(Duration::from_secs(10)));
+    let (looked, ()) = tokio::join!(look, async { tell.send("go on").unwrap() });
+    assert_eq!(looked.unwrap(), Ok("go on"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_looked_at_before_anybody_waits_for_it() {
+    let stage = Stage::new(Arc::new(Ground::sqlite(MIGRATIONS).await));
+    let mut wrong = new("wrong", false, None).unwrap();
+    wrong["document"]["bundleSeconds"] = json!(1);
+    stage.ok(&admin("acme"), "POST", "/policies", Some(wrong)).await;
+    // SQLite has one writer: this would be waited for.
+    let writes = stage.ground.foundation.database.write(&admin("other")).await.unwrap();
+    let (_, refused) = stage.call(&admin("acme"), "POST", "/policies/versions/2/activate", None).await;
+    assert_eq!(refused["code"], "POLICY_BUNDLE_INVALID", "{refused}");
+    drop(writes);
 }

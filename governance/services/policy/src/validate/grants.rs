@@ -16,6 +16,9 @@ use super::Problems;
 use super::meaning::LAYER;
 use crate::issue::MAX_BELOW_BYTES;
 
+/// Entries of one list, and grants and rules of a document; hosts take as many.
+const MAX_ENTRIES: usize = 1_000;
+
 /// What the entries of a list are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entries {
@@ -74,6 +77,25 @@ fn is_file(capability: Capability) -> bool {
 fn is_git(capability: Capability) -> bool {
     use Capability::{GitCommit, GitDiff, GitPush, GitStatus};
     matches!(capability, GitStatus | GitDiff | GitCommit | GitPush)
+}
+
+/// Refuses lists that hosts refuse for their length, before anybody looks at what is in them: each entry costs something to
+/// look at, and becomes as many as a session has directories.
+pub(super) fn lengths(document: &PolicyDocument, problems: &mut Problems) {
+    let mut fits = |at: String, entries: usize| {
+        if entries > MAX_ENTRIES {
+            problems.fatal(at, format!("There are {entries} entries, and hosts take at most {MAX_ENTRIES}."));
+        }
+    };
+    fits("/capabilities".to_owned(), document.capabilities.len());
+    fits("/approvalRules".to_owned(), document.approval_rules.len());
+    fits("/redactionRules".to_owned(), document.redaction_rules.len());
+    for (index, grant) in document.capabilities.iter().enumerate() {
+        for list in LISTS {
+            let entries = (list.get)(grant).map_or(0, Vec::len);
+            fits(format!("/capabilities/{index}/{}", list.name), entries);
+        }
+    }
 }
 
 /// Every grant of a document.

@@ -24,6 +24,10 @@ pub(crate) const LAYER: &str = "central";
 
 /// Everything there is to say about a document.
 pub(super) fn check(document: &PolicyDocument, problems: &mut Problems) {
+    grants::lengths(document, problems);
+    if problems.any_fatal() {
+        return;
+    }
     times(document, problems);
     models(document, problems);
     rules(document, problems);

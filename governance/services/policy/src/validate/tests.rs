@@ -168,3 +168,18 @@ fn whoever_puts_a_wrong_document_in_force_is_told_where() {
     assert!(fault.wire.message.contains("/bundleSeconds"), "{fault}");
     assert_eq!(fault.wire.details.0["problems"][0]["pointer"], "/bundleSeconds");
 }
+
+#[test]
+fn a_list_that_is_too_long_is_told_and_not_looked_through() {
+    // Looked through, these take the better part of an hour.
+    let many: Vec<String> = (0..40_000).map(|n| format!("${{workspace}}/{n}")).collect();
+    let problems = with("/capabilities/0/blockedPaths", json!(many));
+    assert!(at(&problems, "/capabilities/0/blockedPaths").message.contains("40000"), "{problems:#?}");
+    assert_eq!(problems.len(), 1);
+    let rule = first()["redactionRules"][0].clone();
+    let problems = with("/redactionRules", json!(vec![rule.clone(); 1_001]));
+    assert!(at(&problems, "/redactionRules").fatal && problems.len() == 1, "{problems:#?}");
+    let most =
+        with("/redactionRules", json!(vec![json!({"name": "a", "pattern": "b", "replacement": "c"}); 1_000]));
+    assert!(most.iter().all(|problem| !problem.fatal), "{most:#?}");
+}

@@ -1,12 +1,13 @@
 //! Removing what was said, for whoever deletes the work.
 
 use lanyard_governance_api::people::Role;
-use lanyard_governance_foundation::Caller;
 use lanyard_governance_foundation::testing::on_both;
+use lanyard_governance_foundation::{Caller, Clock as _};
+use lanyard_protocol::id::{SessionId, WorkspaceId};
 use serde_json::{Value, json};
 
 use super::{Stage, agent, host, person, request};
-use crate::MIGRATIONS;
+use crate::{MIGRATIONS, forgetting};
 
 const DAY: i64 = 24 * 3_600_000;
 
@@ -104,6 +105,29 @@ async fn many_sessions_of_a_workspace_go_some_at_a_time() {
         let answer = stage.ok(&service("acme"), "POST", "/sessions/forget", body).await;
         assert_eq!((&answer["sessions"], &answer["more"]), (&json!(5), &json!(false)));
         assert_eq!(stage.count("session_events").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_changed_since_it_was_found_keeps_what_was_said() {
+    on_both(MIGRATIONS, |ground| async move {
+        let stage = Stage::new(ground);
+        let workspace: WorkspaceId = talkative(&stage, &host(), "ses_1").await.parse().unwrap();
+        let session: SessionId = "ses_1".parse().unwrap();
+        let tenant = "acme".parse().unwrap();
+        let now = stage.ground.clock.now();
+        let gone = async |workspace: &WorkspaceId, before| {
+            let mut tx = stage.ground.foundation.database.write_of(&tenant).await.unwrap();
+            let gone = forgetting::said(&mut tx, &session, workspace, before).await.unwrap();
+            tx.commit().await.unwrap();
+            gone
+        };
+        assert!(!gone(&workspace, Some(now.plus_millis(-DAY))).await);
+        assert!(!gone(&"wsp_other".parse().unwrap(), None).await);
+        assert_eq!(said(&stage, "ses_1").await, (json!("mend it"), 3, "app".to_owned()));
+        assert!(gone(&workspace, Some(now.plus_millis(DAY))).await);
+        assert_eq!(said(&stage, "ses_1").await.1, 0);
     })
     .await;
 }

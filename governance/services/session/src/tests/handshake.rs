@@ -296,3 +296,16 @@ async fn requests_out_of_bounds_are_refused() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_host_and_policy_do_not_fit_is_told_in_bounds() {
+    on_both(MIGRATIONS, |ground| async move {
+        let stage = Stage::new(ground);
+        stage.world(|world| world.tools = vec!["ä".repeat(50_000)]);
+        let grant = stage.begin("ses_1").await;
+        let reason = grant["incompatibilityReason"].as_str().unwrap();
+        assert!(reason.starts_with("the host lacks tools") && reason.len() <= 2_000, "{}", reason.len());
+        assert_eq!(stage.state("ses_1").await.1.as_deref(), Some(reason));
+    })
+    .await;
+}

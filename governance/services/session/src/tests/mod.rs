@@ -4,6 +4,7 @@ mod forgetting;
 mod handshake;
 mod life;
 mod reports;
+mod tasks;
 mod timeline;
 
 use std::collections::{BTreeMap, HashMap};

@@ -205,7 +205,7 @@ impl Stream {
                 assert_eq!(field("event:"), Some("event"));
                 return Some((field("id:").unwrap().parse().unwrap(), serde_json::from_str(data).unwrap()));
             }
-            let more = tokio::time::timeout(Duration::from_secs(20), self.body.next()).await;
+            let more = tokio::time::timeout(Duration::from_secs(60), self.body.next()).await;
             let more = more.expect("nothing comes")?.unwrap();
             self.text.push_str(std::str::from_utf8(&more).unwrap());
         }

@@ -92,7 +92,7 @@ async fn the_chore_does_it_by_itself() {
         let stop = tokio_util::sync::CancellationToken::new();
         let foundation = rig.ground.foundation.clone();
         let chore = tokio::spawn(crate::chores(foundation, rig.state.settings.clone(), stop.clone()));
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !rig.files().is_empty() {
             assert!(std::time::Instant::now() < until, "{:?}", rig.files());
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -102,7 +102,7 @@ async fn the_chore_does_it_by_itself() {
         let record = rig.stored(&agent("a", "u"), &id, b"content").await;
         let admin = person("a", lanyard_governance_api::people::Role::Admin);
         rig.send(&admin, "DELETE", &record.uri, Body::empty()).await;
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !rig.files().is_empty() {
             assert!(std::time::Instant::now() < until, "{:?}", rig.files());
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -44,7 +44,7 @@ impl Gate {
 
     /// Until so many have come to it.
     pub(super) async fn reached(&self, number: usize) {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while self.waiting.load(Ordering::SeqCst) < number {
             assert!(std::time::Instant::now() < until, "nobody came");
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
