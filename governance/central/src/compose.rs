@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ use crate::serve::{Transport, serve};
 use crate::state_dir::StateDir;
 use crate::{health, tls};
 
-/// How long chores may take to end.
-const CHORES_STOP: Duration = Duration::from_secs(5);
+/// How long chores may take to end: longer than the ten seconds for which tools that run are waited for.
+const CHORES_STOP: Duration = Duration::from_secs(12);
 
 /// How often what ran out is swept, and topics nobody waits for are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -123,6 +123,14 @@ pub(crate) async fn run(
 
 /// The token of a fresh link for the operator, made beside a running central.
 pub(crate) async fn sign_in_link(config: &Config) -> Result<String> {
+    // A link of an installation that would be made here and now opens nothing.
+    if let Some(file) = config.database_url.strip_prefix("sqlite://")
+        && !Path::new(file).exists()
+    {
+        anyhow::bail!(
+            "there is no {file}: start lanyard-central first, or pass the --state-dir that it runs with"
+        );
+    }
     StateDir::claim(&config.state_dir, false)?;
     let signals = Signals::default();
     let database = Database::open(&config.database_url, signals.clone(), &migrations()).await?;
@@ -281,5 +289,24 @@ impl Built {
             built.add(*service, routes)?;
         }
         Ok(built)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::config::Cli;
+
+    #[tokio::test]
+    async fn a_link_is_for_an_installation_that_is_there() {
+        let nowhere = std::env::temp_dir().join("lanyard-no-such-installation");
+        let folder = nowhere.display().to_string();
+        let cli = Cli::parse_from(["lanyard-central", "sign-in-link", "--state-dir", &folder]);
+        let config = cli.options.check().unwrap();
+        let refused = sign_in_link(&config).await.unwrap_err().to_string();
+        assert!(refused.contains("--state-dir"), "{refused}");
+        assert!(!nowhere.exists(), "nothing was made");
     }
 }

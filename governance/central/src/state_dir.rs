@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use lanyard_governance_foundation::clock::random;
 use rustix::fs::{FlockOperation, flock};
 
 /// The directory, and the lock on it.
@@ -71,11 +72,13 @@ impl StateDir {
         bail!("{} cannot be made", path.display())
     }
 
-    /// Written whole beside its place, then put there unless another replica was first.
+    /// Written whole beside its place, then put there unless another replica was first. The draft has a name of its own: in
+    /// containers every process has the same number.
     fn make(&self, path: &Path) -> Result<()> {
-        let key = lanyard_governance_foundation::clock::random::<32>().map_err(|e| anyhow::anyhow!("{e}"))?;
-        let beside = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
+        let (key, draft) = (random::<32>()?, random::<8>()?);
+        let beside = path.with_extension(format!("new-{:016x}", u64::from_be_bytes(draft)));
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside);
+        let mut file = file.with_context(|| beside.display().to_string())?;
         file.write_all(&key)?;
         file.sync_all()?;
         let linked = std::fs::hard_link(&beside, path);
@@ -86,5 +89,25 @@ impl StateDir {
             }
             _ => Ok(File::open(&self.path)?.sync_all()?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_whatever_another_process_of_the_same_number_left() {
+        let name = format!("lanyard-state-{:016x}", u64::from_be_bytes(random::<8>().unwrap()));
+        let path = std::env::temp_dir().join(name);
+        let state = StateDir::claim(&path, true).unwrap();
+        std::fs::write(path.join(format!("service.new-{}", std::process::id())), "half").unwrap();
+        let key = state.key("service.key").unwrap();
+        assert_eq!(state.key("service.key").unwrap(), key);
+        assert_eq!(std::fs::read(path.join("service.key")).unwrap(), key);
+        assert_ne!(state.key("gateway.key").unwrap(), key);
+        // The lock, the two keys, and what was left.
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 4);
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

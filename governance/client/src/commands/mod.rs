@@ -42,7 +42,7 @@ const ASKING: Duration = Duration::from_secs(300);
 /// Least time between two questions that were answered with nothing.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Results told at once, as many as commands come at once.
+/// Results told at once; the centre takes twice as many.
 const MAX_RESULTS: usize = 100;
 
 /// Does what the centre asks. Commands come one after another, so whatever takes long is begun here and done elsewhere.

@@ -164,7 +164,16 @@ async fn a_centre_that_is_away_is_told_apart_and_found_again() {
     drop(running);
     fake.plan(|_| None);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let tcp = tokio::net::TcpListener::bind(address).await.unwrap();
+    // Nobody else is given the port for long: a connection of another test may have it for a moment.
+    let bound = async {
+        loop {
+            match tokio::net::TcpListener::bind(&address).await {
+                Ok(tcp) => return tcp,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let tcp = timeout(SOON, bound).await.expect("the port is free again");
     let _again = fake.serve_on(tcp);
     reach.wait_for(|reach| reach.failing_since.is_none() && reach.reason.is_none()).await.unwrap();
     beating.end().await;

@@ -1,5 +1,7 @@
 //! A batch as it came: read bounded, parsed without building payloads, hashed while it is parsed.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -17,6 +19,9 @@ use crate::event::Event;
 
 /// Bodies longer than this are parsed on a thread of their own, so that other requests go on.
 const ASIDE: usize = 128 * 1024;
+
+/// How long a body may take: as long as a host's client gives the longest one on the slowest line it knows of.
+const WHOLE: Duration = Duration::from_secs(300);
 
 /// One record of a batch.
 #[derive(Debug)]
@@ -68,7 +73,10 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, agent: &Agent) -> Resu
 }
 
 async fn bounded(body: Body) -> Result<Bytes, Fault> {
-    match axum::body::to_bytes(body, MAX_BATCH_BYTES).await {
+    let Ok(read) = tokio::time::timeout(WHOLE, axum::body::to_bytes(body, MAX_BATCH_BYTES)).await else {
+        return Err(Fault::invalid(format!("the body did not come within {} seconds", WHOLE.as_secs())));
+    };
+    match read {
         Ok(bytes) => Ok(bytes),
         Err(error) => {
             let inner = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -139,5 +147,21 @@ impl Entry {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bounded;
+    use axum::body::Body;
+    use bytes::Bytes;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_not_waited_for() {
+        use futures_util::StreamExt as _;
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
+        let refused = bounded(body).await.unwrap_err();
+        assert!(refused.to_string().contains("within 300 seconds"), "{refused}");
     }
 }

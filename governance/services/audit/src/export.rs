@@ -74,11 +74,11 @@ impl Walk {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         while !self.ended {
             let mut tx = self.foundation.database.read_of(&self.tenant).await?;
-            let seen = self.scan.chunk(&mut tx, self.after.as_ref(), CHUNK).await?;
+            let chunk = self.scan.chunk(&mut tx, self.after.as_ref(), CHUNK).await?;
             drop(tx);
-            self.ended = seen.len() < CHUNK as usize;
+            self.ended = chunk.last;
             let mut lines = Vec::new();
-            for seen in seen {
+            for seen in chunk.seen {
                 if self.scan.beyond(&seen.position) {
                     self.ended = true;
                     break;

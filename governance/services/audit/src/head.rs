@@ -5,7 +5,7 @@ use lanyard_governance_api::endpoint::GetChainHead;
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_foundation::database::DatabaseError;
 use lanyard_governance_foundation::{Ask, Fault, Foundation, Row, Statement, Tx};
-use lanyard_protocol::Timestamp;
+use lanyard_protocol::{ErrorCode, Timestamp};
 
 use crate::State;
 use crate::chain::Digest;
@@ -114,23 +114,58 @@ pub(crate) async fn tenants(foundation: &Foundation) -> Result<Vec<TenantId>, Fa
     Ok(rows.iter().map(|row| row.id("tenant_id")).collect::<Result<_, _>>()?)
 }
 
-/// Logs the heads that changed since an instant, so that they are known outside the database. Returns how many.
-pub(crate) async fn log_changed(foundation: &Foundation, since: Timestamp) -> Result<u64, Fault> {
-    let mut logged = 0;
-    for tenant in tenants(foundation).await? {
-        let mut last = String::new();
-        loop {
-            let mut tx = foundation.database.read_of(&tenant).await?;
-            let heads = after(&mut tx, &last).await?;
-            drop(tx);
-            let Some((source, _)) = heads.last() else { break };
-            last.clone_from(source);
-            for (source, head) in heads.iter().filter(|(_, head)| head.updated_at >= since) {
-                let (seq, hash) = (head.seq, head.hash.hex());
-                tracing::info!(target: "lanyard::anchor", %tenant, source, seq, hash, "head of an audit chain");
-                logged += 1;
+/// What came of something that is done for one tenant after the other. A tenant whose rows are spoilt is no reason to
+/// neglect the others.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    sum: u64,
+    first: Option<Fault>,
+}
+
+impl Round {
+    /// Adds what came of one tenant's turn.
+    ///
+    /// # Errors
+    /// The database is away: there is no use in going on.
+    pub(crate) fn add(&mut self, tenant: &TenantId, done: Result<u64, Fault>) -> Result<(), Fault> {
+        match done {
+            Ok(number) => self.sum += number,
+            Err(fault) if fault.wire.code == ErrorCode::CentralUnavailable => return Err(fault),
+            Err(fault) => {
+                tracing::error!(%fault, %tenant, "audit chains of this tenant are spoilt: verify them");
+                self.first.get_or_insert(fault);
             }
         }
+        Ok(())
     }
-    Ok(logged)
+
+    /// The sum, or the first failure.
+    pub(crate) fn end(self) -> Result<u64, Fault> {
+        self.first.map_or(Ok(self.sum), Err)
+    }
+}
+
+/// Logs the heads that changed since an instant, so that they are known outside the database. Returns how many.
+pub(crate) async fn log_changed(foundation: &Foundation, since: Timestamp) -> Result<u64, Fault> {
+    let mut round = Round::default();
+    for tenant in tenants(foundation).await? {
+        round.add(&tenant, log_tenant(foundation, &tenant, since).await)?;
+    }
+    round.end()
+}
+
+async fn log_tenant(foundation: &Foundation, tenant: &TenantId, since: Timestamp) -> Result<u64, Fault> {
+    let (mut logged, mut last) = (0, String::new());
+    loop {
+        let mut tx = foundation.database.read_of(tenant).await?;
+        let heads = after(&mut tx, &last).await?;
+        drop(tx);
+        let Some((source, _)) = heads.last() else { return Ok(logged) };
+        last.clone_from(source);
+        for (source, head) in heads.iter().filter(|(_, head)| head.updated_at >= since) {
+            let (seq, hash) = (head.seq, head.hash.hex());
+            tracing::info!(target: "lanyard::anchor", %tenant, source, seq, hash, "head of an audit chain");
+            logged += 1;
+        }
+    }
 }

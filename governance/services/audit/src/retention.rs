@@ -101,19 +101,19 @@ pub(crate) async fn set(own: State, ask: Ask<SetRetention>) -> Result<RetentionS
 
 /// Removes everything that is older than its tenant keeps. Returns the records removed.
 pub(crate) async fn sweep(foundation: &Foundation, settings: &Settings) -> Result<u64, Fault> {
-    let mut removed = 0;
+    let mut round = head::Round::default();
     for tenant in head::tenants(foundation).await? {
-        let mut tx = foundation.database.read_of(&tenant).await?;
-        let now = foundation.clock.now();
-        let kept = state(&mut tx, settings, now, false).await?;
-        drop(tx);
-        let cutoff = now.plus_millis(-i64::from(kept.days) * DAY_MILLIS);
-        removed += sweep_tenant(foundation, &tenant, cutoff).await?;
+        round.add(&tenant, sweep_tenant(foundation, settings, &tenant).await)?;
     }
-    Ok(removed)
+    round.end()
 }
 
-async fn sweep_tenant(foundation: &Foundation, tenant: &TenantId, cutoff: Timestamp) -> Result<u64, Fault> {
+async fn sweep_tenant(foundation: &Foundation, settings: &Settings, tenant: &TenantId) -> Result<u64, Fault> {
+    let mut tx = foundation.database.read_of(tenant).await?;
+    let now = foundation.clock.now();
+    let kept = state(&mut tx, settings, now, false).await?;
+    drop(tx);
+    let cutoff = now.plus_millis(-i64::from(kept.days) * DAY_MILLIS);
     let (mut removed, mut last) = (0, String::new());
     loop {
         let mut tx = foundation.database.read_of(tenant).await?;

@@ -13,6 +13,9 @@ use crate::event::{payload, rank};
 /// Texts longer than this, in bytes, are read one by one: a chunk of them would not fit.
 pub(crate) const LONG: i64 = 16 * 1024;
 
+/// Bytes of such long texts after which a chunk ends early: it holds as much and one more of them, beside the others.
+const LONG_BYTES: usize = 4 << 20;
+
 /// What is walked.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -37,6 +40,16 @@ pub(crate) struct Seen {
     pub(crate) hash: Digest,
     /// Absent where the record is not wanted.
     pub(crate) text: Option<String>,
+}
+
+/// Some records that were walked over, in order.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) seen: Vec<Seen>,
+    /// Text that was read for them, in bytes.
+    pub(crate) bytes: usize,
+    /// Nothing comes after them.
+    pub(crate) last: bool,
 }
 
 impl Scan {
@@ -67,16 +80,20 @@ impl Scan {
         }
     }
 
-    /// The next records after a position, at most so many.
+    /// The next records after a position, at most so many; fewer where they are long.
     pub(crate) async fn chunk(
         &self,
         tx: &mut Tx,
         after: Option<&Position>,
         most: u32,
-    ) -> Result<Vec<Seen>, DatabaseError> {
+    ) -> Result<Chunk, DatabaseError> {
         let rows = tx.all(self.statement(after, most)).await?;
-        let mut seen = Vec::with_capacity(rows.len());
+        let last = rows.len() < most as usize;
+        let (mut seen, mut bytes, mut long) = (Vec::with_capacity(rows.len()), 0, 0);
         for row in rows {
+            if long > LONG_BYTES {
+                return Ok(Chunk { seen, bytes, last: false });
+            }
             let position = Position {
                 received_at: row.time("received_at")?,
                 seq: row.count("seq")?,
@@ -84,12 +101,15 @@ impl Scan {
             };
             let mut text = row.opt_text("event")?;
             if row.flag("apart")? {
-                text = Some(text_of(tx, &position.source, position.seq).await?);
+                let apart = text_of(tx, &position.source, position.seq).await?;
+                long += apart.len();
+                text = Some(apart);
             }
+            bytes += text.as_ref().map_or(0, String::len);
             let text = text.filter(|text| self.says(text));
             seen.push(Seen { position, hash: Digest::of(&row, "hash")?, text });
         }
-        Ok(seen)
+        Ok(Chunk { seen, bytes, last })
     }
 
     fn says(&self, text: &str) -> bool {

@@ -17,6 +17,9 @@ const WALKED: usize = 20_000;
 /// Records walked over by one statement.
 const CHUNK: u32 = 1_000;
 
+/// Text read for one page, in bytes.
+const READ_BYTES: usize = 64 << 20;
+
 /// Text of one page, in bytes.
 const PAGE_BYTES: usize = 4 << 20;
 
@@ -52,12 +55,12 @@ pub(crate) async fn search(state: State, ask: Ask<SearchAudit>) -> Result<Page<A
     let mut tx = state.foundation.database.read(&ask.caller).await?;
     let mut after = Position::of(&query)?;
     let mut items = Vec::new();
-    let (mut walked, mut bytes) = (0, 0);
+    let (mut walked, mut read, mut bytes) = (0, 0, 0);
     loop {
-        let seen = scan.chunk(&mut tx, after.as_ref(), chunk).await?;
-        let whole = seen.len() == chunk as usize;
-        walked += seen.len();
-        for seen in seen {
+        let part = scan.chunk(&mut tx, after.as_ref(), chunk).await?;
+        walked += part.seen.len();
+        read += part.bytes;
+        for seen in part.seen {
             if scan.beyond(&seen.position) {
                 return Ok(Page { items, next_token: None });
             }
@@ -71,10 +74,10 @@ pub(crate) async fn search(state: State, ask: Ask<SearchAudit>) -> Result<Page<A
             }
             after = Some(position);
         }
-        if !whole {
+        if part.last {
             return Ok(Page { items, next_token: None });
         }
-        if walked >= WALKED {
+        if walked >= WALKED || read >= READ_BYTES {
             return page(items, after.as_ref(), &query);
         }
     }

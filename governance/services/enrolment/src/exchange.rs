@@ -46,14 +46,14 @@ pub(crate) async fn exchange(state: State, ask: Ask<ep::ExchangeToken>) -> Resul
             tx.commit().await?;
             Ok(issued)
         }
-        Err(fault) => {
+        Err(fault) if fault.wire.code == ErrorCode::EnrolmentRefused => {
             // Who asks for another key with a token for one host is marked, and refused all the same.
             tx.commit().await?;
-            if fault.wire.code == ErrorCode::EnrolmentRefused {
-                note_refusal(&state, &tenant, &token, &fault.wire.message).await;
-            }
+            note_refusal(&state, &tenant, &token, &fault.wire.message).await;
             Err(fault)
         }
+        // Nothing counts of what went wrong half-way: the token is as good as before.
+        Err(fault) => Err(fault),
     }
 }
 

@@ -88,7 +88,12 @@ pub(crate) async fn own_session(
         state.foundation.peers.call::<GetSession>(Some(&agent.tenant), &path, &Nothing {}, &Nothing {});
     let info: SessionInfo = match call.await {
         Ok(info) => info,
-        Err(fault) if fault.status() == 404 => return Err(unknown()),
+        Err(fault) if fault.is_absent() => return Err(unknown()),
+        // An address that leads elsewhere says nothing about the session.
+        Err(fault) if fault.status() == 404 => {
+            tracing::error!(%fault, "the Session Service is not where this process looks for it");
+            return Err(Fault::unavailable("the session of this call cannot be looked up; try again"));
+        }
         Err(fault) => return Err(fault),
     };
     if info.agent_id != agent.agent || info.user_id != agent.user {

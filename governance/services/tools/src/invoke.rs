@@ -50,6 +50,8 @@ pub(crate) async fn invoke(state: State, ask: Ask<InvokeTool>) -> Result<ToolRes
     let millis = i64::from(call::seconds(&tool, granted)) * 1_000 + runs::MARGIN_MILLIS;
     let deadline = state.foundation.clock.now().plus_millis(millis);
     if !runs::begin(&state, &ask.caller, &agent, &request, deadline).await? {
+        // Another one runs, and has a turn of its own.
+        drop(turn);
         return wait(&state, &agent, &request).await;
     }
     // To its end, even if whoever asked has hung up: the result is there when they ask again.

@@ -3,7 +3,7 @@
 
 use data_encoding::HEXLOWER;
 use lanyard_governance_foundation::caller::Agent;
-use lanyard_governance_foundation::trail;
+use lanyard_governance_foundation::trail::{self, Record};
 use lanyard_governance_foundation::{Caller, Fault, Statement};
 use lanyard_protocol::envelope::Severity;
 use lanyard_protocol::tool::{ToolRequest, ToolResult, ToolStatus};
@@ -74,29 +74,10 @@ pub(crate) async fn begin(
     request: &ToolRequest,
     deadline: Timestamp,
 ) -> Result<bool, Fault> {
-    let mut tx = state.foundation.database.write_of(&agent.tenant).await?;
-    let sql = "INSERT INTO tool_runs (tenant_id, agent_id, tool_call_id, session_id, tool_name, digest, state, result, \
-        started_at, deadline_at) VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9) ON CONFLICT DO NOTHING";
-    let statement = Statement::new(sql)
-        .bind_id(&agent.agent)
-        .bind_id(&request.tool_call_id)
-        .bind_id(&request.session_id)
-        .bind(request.tool_name.as_str())
-        .bind(digest(request)?)
-        .bind_json(&indeterminate(request, "its answer was never seen"))
-        .bind(state.foundation.clock.now())
-        .bind(deadline);
-    if tx.run(statement).await? == 0 {
-        return Ok(false);
-    }
-    let entry = trail_record("tool_requested", &request.tool_name)
-        .by(caller)
-        .about_session(&request.session_id, Some(&request.workspace_id))
-        .about_task(&request.task_id)
-        .with("toolCallId", request.tool_call_id.as_str());
-    trail::record(&mut tx, &agent.tenant, state.foundation.clock.as_ref(), entry).await?;
-    tx.commit().await?;
-    Ok(true)
+    let unknown = indeterminate(request, "its answer was never seen");
+    let record = record("tool_requested", caller, request);
+    let now = state.foundation.clock.now();
+    add(state, agent, request, Run { result: &unknown, started: now, deadline, ended: None }, record).await
 }
 
 /// Writes down that a call never began and never will. `false`: it has begun meanwhile.
@@ -107,30 +88,57 @@ pub(crate) async fn close(
     request: &ToolRequest,
     result: &ToolResult,
 ) -> Result<bool, Fault> {
+    let record = record("tool_completed", caller, request).with("status", "cancelled");
+    let now = state.foundation.clock.now();
+    add(state, agent, request, Run { result, started: now, deadline: now, ended: Some(now) }, record).await
+}
+
+/// A run as it is first written down.
+struct Run<'a> {
+    result: &'a ToolResult,
+    started: Timestamp,
+    deadline: Timestamp,
+    /// Absent while it runs.
+    ended: Option<Timestamp>,
+}
+
+/// Adds a run and its record, unless there is one under the call's id.
+async fn add(
+    state: &State,
+    agent: &Agent,
+    request: &ToolRequest,
+    run: Run<'_>,
+    record: Record,
+) -> Result<bool, Fault> {
     let mut tx = state.foundation.database.write_of(&agent.tenant).await?;
     let sql = "INSERT INTO tool_runs (tenant_id, agent_id, tool_call_id, session_id, tool_name, digest, state, result, \
-        started_at, deadline_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, 'ended', $7, $8, $8, $8) \
-        ON CONFLICT DO NOTHING";
+        started_at, deadline_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
     let statement = Statement::new(sql)
         .bind_id(&agent.agent)
         .bind_id(&request.tool_call_id)
         .bind_id(&request.session_id)
         .bind(request.tool_name.as_str())
         .bind(digest(request)?)
-        .bind_json(result)
-        .bind(state.foundation.clock.now());
+        .bind(if run.ended.is_some() { "ended" } else { "running" })
+        .bind_json(run.result)
+        .bind(run.started)
+        .bind(run.deadline)
+        .bind(run.ended);
     if tx.run(statement).await? == 0 {
         return Ok(false);
     }
-    let entry = trail_record("tool_completed", &request.tool_name)
+    trail::record(&mut tx, &agent.tenant, state.foundation.clock.as_ref(), record).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// What is recorded of a call.
+fn record(event_type: &'static str, caller: &Caller, request: &ToolRequest) -> Record {
+    trail_record(event_type, &request.tool_name)
         .by(caller)
         .about_session(&request.session_id, Some(&request.workspace_id))
         .about_task(&request.task_id)
         .with("toolCallId", request.tool_call_id.as_str())
-        .with("status", "cancelled");
-    trail::record(&mut tx, &agent.tenant, state.foundation.clock.as_ref(), entry).await?;
-    tx.commit().await?;
-    Ok(true)
 }
 
 /// Writes down how a run ended. Once its time was over it counts as unknown, and stays so: `false`.
@@ -156,14 +164,9 @@ pub(crate) async fn end(
         ToolStatus::Indeterminate => Severity::Warning,
         _ => Severity::Info,
     };
-    let entry = trail_record("tool_completed", &request.tool_name)
-        .by(&Caller::Agent(agent.clone()))
-        .about_session(&request.session_id, Some(&request.workspace_id))
-        .about_task(&request.task_id)
-        .severity(severity)
-        .with("toolCallId", request.tool_call_id.as_str())
-        .with("status", status);
-    trail::record(&mut tx, &agent.tenant, state.foundation.clock.as_ref(), entry).await?;
+    let record = record("tool_completed", &Caller::Agent(agent.clone()), request);
+    let record = record.severity(severity).with("status", status);
+    trail::record(&mut tx, &agent.tenant, state.foundation.clock.as_ref(), record).await?;
     tx.wake(topic(agent, request)).await?;
     tx.commit().await?;
     Ok(true)

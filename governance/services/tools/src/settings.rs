@@ -101,14 +101,16 @@ fn key(file: &Path) -> Result<SealingKey, OpenSettingsError> {
     }
 }
 
-/// Writes a file that must not be there yet; whoever reads it finds all of it.
+/// Writes a file that must not be there yet; whoever reads it finds all of it. The draft has a name of its own: in
+/// containers every process has the same number.
 fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    let draft = random::<8>().map_err(std::io::Error::other)?;
+    name.push(format!(".{}", HEXLOWER_PERMISSIVE.encode(&draft)));
     let whole = file.with_file_name(name);
     let mut handle = options.open(&whole)?;
     let written = handle.write_all(text.as_bytes()).and_then(|()| handle.sync_all());
@@ -127,6 +129,9 @@ mod tests {
         crate::tests::tls();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("tools.key");
+        // What another process of the same number, in another container, has begun or left.
+        let draft = dir.path().join(format!("tools.key.{}", std::process::id()));
+        std::fs::write(&draft, "half").unwrap();
         Settings::open(&file, Reach::default()).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
         assert_eq!(text.trim().len(), 64);
@@ -137,6 +142,7 @@ mod tests {
         }
         Settings::open(&file, Reach::default()).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        std::fs::remove_file(draft).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(write_new(&file, "other").is_err());
         std::fs::write(&file, "short").unwrap();

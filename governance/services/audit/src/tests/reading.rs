@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::Request;
+use lanyard_governance_api::audit::AuditQuery;
 use lanyard_governance_api::people::Role;
 use lanyard_governance_foundation::testing::on_both;
 use lanyard_protocol::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{House, event, filled, host, links, person};
+use super::{House, event, filled, host, links, person, tenant};
 use crate::MIGRATIONS;
 use crate::chain::Digest;
+use crate::scan::Scan;
 
 /// Every record of a search, page by page, and the number of pages.
 async fn everything(house: &House, query: &str) -> (Vec<Value>, usize) {
@@ -207,6 +209,39 @@ async fn an_export_proves_itself_and_stops_when_nobody_reads() {
         }
         assert_eq!(house.verify(&admin).await["whole"], true);
         assert_eq!(house.post(&host("t", "agt_1"), &links(chain.last(), [event(1_301)])).await.0, 202);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn long_records_are_read_a_few_at_a_time() {
+    const MEGABYTE: usize = 1 << 20;
+    on_both(MIGRATIONS, |ground| async move {
+        let house = House::new(ground);
+        let long = |number| {
+            let mut event = event(number);
+            event.payload = serde_json::json!({ "text": "x".repeat(MEGABYTE) }).into();
+            event
+        };
+        for part in links(None, (1..=12).map(long)).chunks(6) {
+            assert_eq!(house.post(&host("t", "agt_1"), part).await.0, 202);
+        }
+        let mut tx = house.ground.foundation.database.read_of(&tenant("t")).await.unwrap();
+        let scan = Scan::new(&AuditQuery::default(), true);
+        let (mut after, mut found, mut last) = (None, 0, false);
+        while !last {
+            let chunk = scan.chunk(&mut tx, after.as_ref(), 500).await.unwrap();
+            let held: usize = chunk.seen.iter().filter_map(|seen| seen.text.as_ref()).map(String::len).sum();
+            assert!(held < 6 * MEGABYTE, "{held} bytes at once");
+            found += chunk.seen.len();
+            last = chunk.last;
+            after = chunk.seen.into_iter().last().map(|seen| seen.position);
+        }
+        drop(tx);
+        assert_eq!(found, 12);
+        assert_eq!(everything(&house, "limit=500").await.0.len(), 12);
+        let (_, export) = house.raw(&person("t", Role::Admin), "GET", "/audit/export", String::new()).await;
+        assert_eq!(export.iter().filter(|byte| **byte == b'\n').count(), 12);
     })
     .await;
 }

@@ -164,3 +164,26 @@ async fn heads_that_changed_are_logged() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_tenant_whose_chains_are_spoilt_keeps_nobody_from_being_looked_after() {
+    on_both(MIGRATIONS, |ground| async move {
+        let house = House::new(ground.clone());
+        for tenant in ["a", "t", "z"] {
+            let of_tenant = |number| {
+                let mut event = event(number);
+                event.tenant_id = tenant.to_owned();
+                event
+            };
+            let chain = links(None, (1..=3).map(of_tenant));
+            assert_eq!(house.post(&host(tenant, "agt_1"), &chain).await.0, 202);
+        }
+        house.tamper("UPDATE audit_heads SET hash = SUBSTR(hash, 1, 3) WHERE tenant_id = 'a'").await;
+        assert!(head::log_changed(&ground.foundation, Timestamp::from_millis(0)).await.is_err());
+        ground.clock.set(400 * DAY);
+        assert!(retention::sweep(&ground.foundation, &Settings::default()).await.is_err());
+        assert_eq!(house.count("SELECT COUNT(*) AS n FROM audit_records").await, 3);
+        assert_eq!(house.count("SELECT COUNT(*) AS n FROM audit_records WHERE tenant_id = 'a'").await, 3);
+    })
+    .await;
+}

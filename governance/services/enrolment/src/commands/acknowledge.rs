@@ -17,7 +17,7 @@ use super::{kind, outcomes};
 use crate::trace::Trace;
 use crate::{State, check, jobs};
 
-/// Results of one request: two full answers' worth.
+/// Results of one request: what ten looks bring.
 const MAX_RESULTS: usize = 200;
 
 /// Requests of one transaction.

@@ -7,7 +7,7 @@ use lanyard_governance_api::approval::OutcomeReport;
 use lanyard_governance_api::endpoint as ep;
 use lanyard_governance_api::id::TenantId;
 use lanyard_governance_api::page::Nothing;
-use lanyard_governance_foundation::{Fault, Foundation, Statement, Tx};
+use lanyard_governance_foundation::{Fault, Foundation, Row, Statement, Tx};
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::id::ApprovalId;
 use tokio_util::sync::CancellationToken;
@@ -57,36 +57,60 @@ pub(crate) async fn deliver(foundation: Foundation, stop: CancellationToken) {
     }
 }
 
-/// Delivers everything that waits now. One that is refused for good is dropped, and the log says so; when the Approval
-/// Service is away, the rest waits.
+/// Delivers everything that waits now. One that is refused for good is dropped, and the log says so; one that fails
+/// otherwise waits, and stops none of those after it. When the Approval Service is away, all wait.
+///
+/// # Errors
+/// The first failure.
 pub(crate) async fn deliver_all(foundation: &Foundation) -> Result<(), Fault> {
+    let (mut after, mut first) = ((i64::MIN, String::new(), String::new()), None);
     loop {
-        let mut tx = foundation.database.across_read().await?;
-        let sql =
-            "SELECT tenant_id, proposal_id, approval_id, body FROM approval_outcomes ORDER BY at LIMIT $1";
-        let rows = tx.all(Statement::new(sql).bind(BATCH)).await?;
-        drop(tx);
+        let rows = waiting(foundation, &after).await?;
         if rows.is_empty() {
-            return Ok(());
+            return first.map_or(Ok(()), Err);
         }
         for row in rows {
-            let tenant: TenantId = row.id("tenant_id")?;
-            let approval = row.text("approval_id")?;
-            let report: OutcomeReport = row.json("body")?;
-            let path = [("approval_id", approval.as_str())];
-            let told =
-                foundation.peers.call::<ep::ReportOutcome>(Some(&tenant), &path, &Nothing {}, &report).await;
-            match told {
-                Ok(Nothing {}) => {}
-                Err(fault) if fault.is_about_content() || fault.is_absent() => {
-                    tracing::warn!(%fault, approval, "the outcome of a proposed answer was not taken");
+            after = (row.int("at")?, row.text("tenant_id")?, row.text("proposal_id")?);
+            match deliver_one(foundation, &row).await {
+                Ok(()) => {}
+                Err(fault) if fault.status() == 503 => return Err(fault),
+                Err(fault) => {
+                    tracing::error!(%fault, tenant = after.1, proposal = after.2, "the outcome of a proposed answer waits");
+                    first.get_or_insert(fault);
                 }
-                Err(fault) => return Err(fault),
             }
-            let mut tx = foundation.database.write_of(&tenant).await?;
-            let sql = "DELETE FROM approval_outcomes WHERE tenant_id = $1 AND proposal_id = $2";
-            tx.run(Statement::new(sql).bind(row.text("proposal_id")?)).await?;
-            tx.commit().await?;
         }
     }
+}
+
+/// Those that wait longest, after one.
+async fn waiting(
+    foundation: &Foundation,
+    (at, tenant, proposal): &(i64, String, String),
+) -> Result<Vec<Row>, Fault> {
+    let mut tx = foundation.database.across_read().await?;
+    let sql = "SELECT at, tenant_id, proposal_id, approval_id, body FROM approval_outcomes \
+               WHERE (at, tenant_id, proposal_id) > ($1, $2, $3) ORDER BY at, tenant_id, proposal_id LIMIT $4";
+    let select = Statement::new(sql).bind(*at).bind(tenant.as_str()).bind(proposal.as_str());
+    Ok(tx.all(select.bind(BATCH)).await?)
+}
+
+/// Tells the Approval Service, and forgets it.
+async fn deliver_one(foundation: &Foundation, row: &Row) -> Result<(), Fault> {
+    let tenant: TenantId = row.id("tenant_id")?;
+    let approval = row.text("approval_id")?;
+    let report: OutcomeReport = row.json("body")?;
+    let path = [("approval_id", approval.as_str())];
+    let told = foundation.peers.call::<ep::ReportOutcome>(Some(&tenant), &path, &Nothing {}, &report).await;
+    match told {
+        Ok(Nothing {}) => {}
+        Err(fault) if fault.is_about_content() || fault.is_absent() => {
+            tracing::warn!(%fault, approval, "the outcome of a proposed answer was not taken");
+        }
+        Err(fault) => return Err(fault),
+    }
+    let mut tx = foundation.database.write_of(&tenant).await?;
+    let sql = "DELETE FROM approval_outcomes WHERE tenant_id = $1 AND proposal_id = $2";
+    tx.run(Statement::new(sql).bind(row.text("proposal_id")?)).await?;
+    Ok(tx.commit().await?)
 }

@@ -1,6 +1,7 @@
 //! The command channel: numbers, at least once, waiting, many hosts at once, outcomes.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::heartbeat::epoch;
@@ -363,26 +364,30 @@ async fn what_a_host_says_of_an_answer_reaches_the_approval_service() {
         // The Approval Service is away: nothing is lost.
         assert!(crate::commands::deliver_all_outcomes(world.foundation()).await.is_err());
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let taken = heard.clone();
+        let (taken, failed) = (heard.clone(), Arc::new(AtomicBool::new(false)));
         let answer = move |path: axum::extract::Path<String>, body: axum::Json<Value>| {
-            let taken = taken.clone();
+            let (taken, failed) = (taken.clone(), failed.clone());
             async move {
-                // One it does not know: dropped, and no reason to keep the others.
+                let error = |status, code| {
+                    Err((status, axum::Json(json!({ "code": code, "message": "no", "retryable": false }))))
+                };
+                // One that fails holds up no other; one it does not know is dropped.
+                if path.0 == "apr_1" && !failed.swap(true, Ordering::Relaxed) {
+                    return error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR");
+                }
                 if path.0 == "apr_1" {
-                    return Err((
-                        StatusCode::NOT_FOUND,
-                        axum::Json(
-                            json!({ "code": "APPROVAL_NOT_FOUND", "message": "no", "retryable": false }),
-                        ),
-                    ));
+                    return error(StatusCode::NOT_FOUND, "APPROVAL_NOT_FOUND");
                 }
                 taken.lock().unwrap().push((path.0, body.0));
                 Ok(axum::Json(json!({})))
             }
         };
         world.peers([(Service::Approval, Router::new().route("/approvals/{id}/outcome", post(answer)))]);
-        crate::commands::deliver_all_outcomes(world.foundation()).await.unwrap();
-        crate::commands::deliver_all_outcomes(world.foundation()).await.unwrap();
+        assert!(crate::commands::deliver_all_outcomes(world.foundation()).await.is_err());
+        assert_eq!(heard.lock().unwrap().len(), 2);
+        for _ in 0..2 {
+            crate::commands::deliver_all_outcomes(world.foundation()).await.unwrap();
+        }
         let mut heard = heard.lock().unwrap().clone();
         heard.sort_by_key(|(approval, _)| approval.clone());
         assert_eq!(heard.len(), 2);

@@ -271,3 +271,27 @@ async fn a_token_ends_with_the_rights_of_whoever_made_it() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_half_way_uses_no_token() {
+    on_both(MIGRATIONS, |ground| async move {
+        let world = World::new(ground);
+        let token = world.token("acme", |_| {}).await;
+        let rename = async |sql: &'static str| {
+            let mut tx = world.foundation().database.across_write().await.unwrap();
+            tx.run(Statement::new(sql)).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        // The host is written down before its credentials.
+        rename("ALTER TABLE credentials RENAME TO credentials_away").await;
+        let body = exchange_body(&token.token, &Key::new().csr("one"));
+        let answer = world.raw::<ep::ExchangeToken>(&Caller::Nobody, &[], "", &body).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        rename("ALTER TABLE credentials_away RENAME TO credentials").await;
+        let answer = world.exchange(&token.token, &Key::new().csr("two")).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        let hosts: Page<AgentInfo> = world.ok::<ep::ListAgents>(&viewer("acme"), &[], "", &json!({})).await;
+        assert_eq!(hosts.items.len(), 1);
+    })
+    .await;
+}

@@ -468,7 +468,7 @@ async fn chores_settle_and_stop() {
             [(); 2].map(|()| tokio::spawn(crate::chores(world.foundation().clone(), stop.clone())));
         let begun = std::time::Instant::now();
         while world.stored_state(&job).await != "expired" {
-            assert!(begun.elapsed().as_secs() < 20);
+            assert!(begun.elapsed().as_secs() < 60);
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         stop.cancel();

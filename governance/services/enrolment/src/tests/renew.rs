@@ -161,7 +161,7 @@ async fn a_renewal_with_another_key_is_a_clone() {
             answer.body
         );
         assert!(world.agent(&host).await.clone_suspected);
-        assert_eq!(world.trail("acme").await.last().unwrap(), "clone_suspected");
+        assert!(world.trail("acme").await.contains(&"clone_suspected".to_owned()));
         let again = renew_with(&world, &host, host.key.csr("again"), proof).await;
         assert_eq!(again.status, StatusCode::UNAUTHORIZED, "the nonce was used up");
         assert_eq!(renew(&world, &host).await.status, StatusCode::OK, "the flag cuts nobody off");

@@ -35,7 +35,7 @@ impl Stream {
     /// The next bytes; `None` at the end.
     async fn more(&mut self) -> Option<()> {
         let next =
-            tokio::time::timeout(Duration::from_secs(20), self.body.next()).await.expect("something comes");
+            tokio::time::timeout(Duration::from_secs(60), self.body.next()).await.expect("something comes");
         self.text.push_str(std::str::from_utf8(&next?.unwrap()).unwrap());
         Some(())
     }

@@ -126,7 +126,10 @@ impl Courier {
                 return Ok(Step::Again);
             }
             Sent::Refused { why } => {
-                tracing::error!(why, "a span is not forwarded: the tracing system refuses it");
+                for Key { tenant, source, span } in batch.iter().map(Key::of) {
+                    let text = "a span is not forwarded: the tracing system refuses it";
+                    tracing::error!(why, tenant, source, span, "{text}");
+                }
             }
         }
         let keys: Vec<Key> = batch.iter().map(Key::of).collect();

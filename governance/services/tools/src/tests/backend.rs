@@ -81,7 +81,7 @@ impl Backend {
     }
 
     pub(crate) async fn called(&self, times: usize) {
-        let until = std::time::Instant::now() + Duration::from_secs(20);
+        let until = std::time::Instant::now() + Duration::from_secs(60);
         while self.calls().len() < times {
             assert!(std::time::Instant::now() < until, "nobody called");
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -129,11 +129,15 @@ async fn a_policy_that_asks_needs_the_record_of_the_answer() {
         let answer = rig.invoke("c2").await;
         assert!(answer.status == 403 && answer.text().contains("none is recorded"), "{}", answer.text());
         // The record is on its way.
+        let listed = || rig.others.with(|inner| inner.listed);
+        let before = listed();
         let late = tokio::spawn({
             let rig = rig.clone();
             async move { rig.result("c2").await.status }
         });
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        while listed() == before {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         rig.others.with(|inner| inner.approved.push("c2".to_owned()));
         assert_eq!(late.await.unwrap(), ToolStatus::Succeeded);
         rig.others.with(|inner| {

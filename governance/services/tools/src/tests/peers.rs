@@ -30,12 +30,16 @@ pub(crate) struct Inner {
     pub(crate) proposed: Option<(&'static str, &'static str, &'static str)>,
     /// The rule `r`.
     pub(crate) approver: &'static str,
+    /// How often approvals were listed.
+    pub(crate) listed: usize,
     /// Revokes the policy when approvals are listed.
     pub(crate) revokes: bool,
     /// Artifacts stored.
     pub(crate) artifacts: Vec<Vec<u8>>,
     /// Services that do not answer.
     pub(crate) away: Vec<&'static str>,
+    /// Something else is where the Session Service should be.
+    pub(crate) elsewhere: bool,
 }
 
 const AT: &str = "2026-02-21T15:04:22Z";
@@ -56,9 +60,11 @@ impl Default for Inner {
             shown: None,
             proposed: Some(("ada", "approved", "accepted")),
             approver: "any",
+            listed: 0,
             revokes: false,
             artifacts: Vec::new(),
             away: Vec::new(),
+            elsewhere: false,
         }
     }
 }
@@ -88,6 +94,9 @@ impl Others {
 
 async fn get_session(others: Others, ask: Ask<GetSession>) -> Result<SessionInfo, Fault> {
     others.there("session")?;
+    if others.with(|inner| inner.elsewhere) {
+        return Err(Fault::no_endpoint("/sessions/s"));
+    }
     let id: String = ask.path.get("session_id")?;
     if id != "s" || ask.caller.tenant()?.as_str() != "a" {
         return Err(Fault::not_found("session", &id));
@@ -128,6 +137,7 @@ async fn approvals(others: Others, ask: Ask<ListCentralApprovals>) -> Result<Pag
         (&json!("s"), &json!("one"), &json!("approved"))
     );
     let (approved, shown, proposed) = others.with(|inner| {
+        inner.listed += 1;
         if inner.revokes {
             inner.grants = None;
         }

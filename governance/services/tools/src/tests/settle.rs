@@ -69,6 +69,20 @@ async fn only_a_hosts_own_calls_are_settled() {
 }
 
 #[tokio::test]
+async fn what_is_no_session_service_says_nothing_of_a_session() {
+    on_both(MIGRATIONS, |ground| async move {
+        let rig = Rig::new(ground).await;
+        rig.others.with(|inner| inner.elsewhere = true);
+        for answer in [settle(&rig, "c1").await, rig.invoke("c1").await] {
+            assert_eq!(answer.status, 503, "{}", answer.text());
+        }
+        rig.others.with(|inner| inner.elsewhere = false);
+        assert_eq!(rig.result("c1").await.status, ToolStatus::Succeeded);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_call_is_of_the_definition_that_was_agreed_to() {
     on_both(MIGRATIONS, |ground| async move {
         let rig = Rig::new(ground).await;
