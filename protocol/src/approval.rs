@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{
     ApprovalId, ApprovalRuleId, PrincipalId, RuleId, SessionId, StepId, TaskId, ToolCallId, WorkspaceId,
 };
-use crate::policy::{Approver, Capability, Remember, SandboxLevel};
+use crate::policy::{Approver, CENTRAL_LAYER, Capability, Remember, SandboxLevel};
 use crate::timestamp::Timestamp;
 
 /// How much harm a call could do.
@@ -179,6 +179,14 @@ pub struct ApprovalRequest {
     pub deadline: Timestamp,
     /// The policy epoch it was asked under.
     pub policy_epoch: u64,
+}
+
+impl ApprovalRequest {
+    /// Whether only people of the central services answer it, signed in there: their own policy asks about a tool of theirs,
+    /// and they take nobody else's word for the answer.
+    pub fn is_answered_at_the_centre(&self) -> bool {
+        self.layer == CENTRAL_LAYER && self.capability == Capability::BackendToolInvoke
+    }
 }
 
 /// A person's answer.

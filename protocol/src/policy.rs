@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::{ApprovalRuleId, SessionId};
 use crate::timestamp::Timestamp;
 
+/// The layer of bundles that central services issued, wherever a layer is named.
+pub const CENTRAL_LAYER: &str = "central";
+
 macro_rules! capabilities {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
         /// What an agent may be allowed to do (seed 004 §9).

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::PrincipalId;
 
+/// What the ids of the central services' people begin with. No device has such an id: those are fingerprints.
+pub const CENTRE_PEOPLE: &str = "central:";
+
 /// A right a principal holds; each method names the one it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -38,6 +38,9 @@ impl Prompt {
 
     /// The keys in a line.
     pub(crate) fn keys(&self) -> String {
+        if self.request.is_answered_at_the_centre() {
+            return "answered in the console of the central services, not here  [?]help".to_owned();
+        }
         if self.confirming {
             return "[a] approve always, as spelled out above  [any other key] go back".to_owned();
         }
@@ -65,6 +68,14 @@ impl Prompt {
                 'a' | 'A' => Pressed::Answer(Decision::Approved, Remember::Always),
                 _ => Pressed::Say("Not approved yet.".to_owned()),
             };
+        }
+        if self.request.is_answered_at_the_centre()
+            && matches!(key.to_ascii_lowercase(), 'y' | 'n' | 't' | 's' | 'a')
+        {
+            return Pressed::Say(
+                "Somebody answers this in the console of the central services; Ctrl-C cancels the task."
+                    .to_owned(),
+            );
         }
         let approve = |remember| match self.allows(remember) {
             true => Pressed::Answer(Decision::Approved, remember),
@@ -110,7 +121,7 @@ mod tests {
     use super::{Pressed, Prompt};
     use crate::render::samples::{command_request, file_request};
     use lanyard_protocol::approval::Decision::{Approved, Denied};
-    use lanyard_protocol::policy::Remember;
+    use lanyard_protocol::policy::{Capability, Remember};
 
     #[test]
     fn the_keys_and_their_meaning() {
@@ -145,6 +156,18 @@ mod tests {
         assert!(matches!(prompt.press('y'), Pressed::Say(_)), "any other key goes back");
         prompt.press('a');
         assert_eq!(prompt.press('a'), Pressed::Answer(Approved, Remember::Always));
+    }
+
+    #[test]
+    fn what_is_answered_at_the_centre_is_not_answered_here() {
+        let mut request = command_request();
+        (request.layer, request.capability) = ("central".to_owned(), Capability::BackendToolInvoke);
+        let mut prompt = Prompt::new(request);
+        assert!(prompt.keys().contains("console") && !prompt.keys().contains("[y]"), "{}", prompt.keys());
+        assert!("10:00  ".len() + prompt.keys().chars().count() < 80, "{}", prompt.keys());
+        for key in ['y', 'N', 't', 's', 'a', 'a'] {
+            assert!(matches!(prompt.press(key), Pressed::Say(said) if said.contains("console")), "{key:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) fn approval(paint: Paint, request: &ApprovalRequest, now: Timestamp, 
     for reason in &request.reasons {
         shown.push_str(&format!("  Why: {}\n", marked_line(reason)));
     }
-    shown.push_str(&format!("  Who may answer: {}\n", approver_words(request.approver)));
+    shown.push_str(&format!("  Who may answer: {}\n", approver_words(request)));
     let left = countdown(request.deadline, now);
     let expiry = format!("  Without an answer in {left} it counts as denied. Id: {}", request.approval_id);
     shown.push_str(&format!("{}\n", paint.tone(Tone::Faint, &expiry)));
@@ -113,8 +113,9 @@ pub(crate) fn diff_of(request: &ApprovalRequest) -> Option<&str> {
     }
 }
 
-fn approver_words(approver: Approver) -> &'static str {
-    match approver {
+fn approver_words(request: &ApprovalRequest) -> &'static str {
+    match request.approver {
+        _ if request.is_answered_at_the_centre() => "only somebody signed in at the central services",
         Approver::Any => "anyone with the right to approve",
         Approver::NotInitiator => "anyone with the right to approve, except who started the task",
         Approver::Local => "only somebody at this machine",

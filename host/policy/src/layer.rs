@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The layer of bundles that central services issued.
-pub const CENTRAL: &str = "central";
+pub use lanyard_protocol::policy::CENTRAL_LAYER as CENTRAL;
 
 /// All bundles in force for a session, at least one. They are never merged: each is evaluated and the strictest
 /// verdict wins.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 /// [`IssuedBundle::layer`] of a bundle that central services issued. Only such a bundle has an epoch that
 /// [`PolicyNews`] can outrun, and a grace while its issuer is out of reach.
-pub const CENTRAL_LAYER: &str = "central";
+pub use lanyard_protocol::policy::CENTRAL_LAYER;
 
 /// A session about to be created.
 #[derive(Debug, Clone)]

@@ -10,6 +10,8 @@ use lanyard_protocol::principal::{Principal, Scope};
 pub enum NotYours {
     /// The right is missing.
     Scope,
+    /// Only people of the central services may, signed in there.
+    Centre,
     /// They started the task, and the rule wants another pair of eyes.
     Initiator,
     /// Only somebody at the machine may.
@@ -24,6 +26,10 @@ impl NotYours {
                 "This device may look, not answer. Somebody with the right to approve can, or can give this device \
                  that right."
             }
+            Self::Centre => {
+                "This is answered in the console of the central services, by somebody signed in there. From here the \
+                 task can only be cancelled."
+            }
             Self::Initiator => "You started this task, and the rule wants somebody else to answer.",
             Self::Local => "This is answered at the machine itself: on its own screen or in its terminal.",
         }
@@ -37,6 +43,9 @@ impl NotYours {
 pub fn may_answer(request: &ApprovalRequest, me: &Principal) -> Result<(), NotYours> {
     if !me.holds(Scope::Approve) {
         return Err(NotYours::Scope);
+    }
+    if request.is_answered_at_the_centre() {
+        return Err(NotYours::Centre);
     }
     match request.approver {
         Approver::NotInitiator if me.id == request.initiator => Err(NotYours::Initiator),

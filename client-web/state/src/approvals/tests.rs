@@ -5,7 +5,7 @@ use lanyard_protocol::approval::{
 };
 use lanyard_protocol::method::ApprovalOutcome;
 use lanyard_protocol::overview::{Asker, PolicyOverview};
-use lanyard_protocol::policy::{Approver, Remember, SandboxLevel};
+use lanyard_protocol::policy::{Approver, Capability, Remember, SandboxLevel};
 use lanyard_protocol::principal::{Principal, Scope};
 use proptest::prelude::*;
 
@@ -219,6 +219,12 @@ fn only_who_may_is_offered_to_answer() {
     assert_eq!(may_answer(&asked, &phone), Ok(()));
     asked.initiator = who("phone");
     assert_eq!(may_answer(&asked, &phone), Err(NotYours::Initiator));
+    (asked.layer, asked.capability) = ("central".into(), Capability::BackendToolInvoke);
+    for here in [&phone, &principal(&[Scope::Approve, Scope::Admin], true)] {
+        assert_eq!(may_answer(&asked, here), Err(NotYours::Centre), "not even the owner at the machine");
+    }
+    asked.layer = "local".into();
+    assert_eq!(may_answer(&asked, &principal(&[Scope::Approve], false)), Err(NotYours::Initiator));
 }
 
 #[test]
@@ -295,6 +301,9 @@ fn who_can_answer_is_told_as_far_as_it_is_known() {
     assert_eq!(said(&asked, Some(&policy)), "anyone with the right to approve");
     asked.approver = Approver::Local;
     assert_eq!(said(&asked, None), "only somebody at the machine itself");
+    (asked.layer, asked.capability) = ("central".into(), Capability::BackendToolInvoke);
+    assert_eq!(said(&asked, None), "only somebody signed in at the central services");
+    assert_eq!(names.who(&who("central:ada")), "somebody at the central services (ada)");
 }
 
 /// One piece of news, in any order.

@@ -9,7 +9,7 @@ use lanyard_protocol::approval::{
 use lanyard_protocol::id::PrincipalId;
 use lanyard_protocol::overview::{Asker, PolicyOverview};
 use lanyard_protocol::policy::{Approver, Remember, SandboxLevel};
-use lanyard_protocol::principal::Scope;
+use lanyard_protocol::principal::{CENTRE_PEOPLE, Scope};
 
 use super::{Ending, Settled};
 use crate::visible::{self, Marks};
@@ -55,6 +55,9 @@ impl Names {
         }
         if let Some(name) = self.devices.get(text) {
             return name.clone();
+        }
+        if let Some(user) = text.strip_prefix(CENTRE_PEOPLE) {
+            return format!("somebody at the central services ({user})");
         }
         // Ids of devices are grouped; the first group is what the list of devices shows too.
         format!("another device ({})", text.split('-').next().unwrap_or(text))
@@ -168,6 +171,9 @@ pub fn shown_to(record: &ApprovalRecord, names: &Names) -> Option<Fact> {
 
 /// Who else can answer, as far as it is known.
 fn answerers(request: &ApprovalRequest, names: &Names, policy: Option<&PolicyOverview>) -> String {
+    if request.is_answered_at_the_centre() {
+        return "only somebody signed in at the central services".to_owned();
+    }
     let general = match request.approver {
         Approver::Local => return "only somebody at the machine itself".to_owned(),
         Approver::NotInitiator => {

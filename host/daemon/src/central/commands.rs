@@ -195,12 +195,13 @@ async fn decide_pairing(
 ) -> Result<(), WireError> {
     let (_, pending) = host.network.desk().pairings(owner_here()?).await?;
     let asked = pending.iter().find(|pending| pending.pairing_id == pairing_id);
-    let scopes = asked.map(|pending| granted(&pending.requested_scopes));
+    // Never left open, which would grant what was asked for, `admin` included.
+    let scopes = asked.map(|pending| granted(&pending.requested_scopes)).unwrap_or_default();
     let answer = DecidePairing {
         pairing_id,
         decision: if approve { Decision::Approved } else { Decision::Denied },
         digits,
-        scopes: scopes.filter(|_| approve),
+        scopes: approve.then_some(scopes),
         name: None,
         command_id: Some(by.key()?),
     };

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use lanyard_governance_api::id::UserId;
-use lanyard_policy::approval::CENTRE_PEOPLE;
 use lanyard_ports::authority::Principals;
 use lanyard_protocol::id::{IdError, PrincipalId};
-use lanyard_protocol::principal::{Principal, Scope};
+use lanyard_protocol::principal::{CENTRE_PEOPLE, Principal, Scope};
 
 use super::Centre;
 use super::consent::Consent;

@@ -48,11 +48,14 @@ pub(super) trait ToolWire: Send + Sync {
 /// Shortest pause before the same is asked again.
 const SOON: Duration = Duration::from_millis(250);
 
+/// Longest, whatever the centre says: a call is held meanwhile.
+const LATEST: Duration = Duration::from_secs(30);
+
 fn fault(error: CallError) -> ToolFault {
     match error {
         CallError::Unreachable { reason, sent, .. } => ToolFault::Away { sent, why: reason },
         CallError::Refused { error, retry_after, .. } => match error.code {
-            ErrorCode::RateLimited => ToolFault::Later(retry_after.unwrap_or(SOON).max(SOON)),
+            ErrorCode::RateLimited => ToolFault::Later(retry_after.unwrap_or(SOON).clamp(SOON, LATEST)),
             // One of its services, or its database, was not there: whether before the call began is not said.
             ErrorCode::CentralUnavailable | ErrorCode::InternalError | ErrorCode::StorageFull => {
                 ToolFault::Away { sent: true, why: error.message }
@@ -83,5 +86,22 @@ impl ToolWire for Link {
     async fn output(&self, workspace: &WorkspaceId, artifact: &ArtifactId) -> Result<Bytes, WireError> {
         let path = [("workspace_id", workspace.as_str()), ("artifact_id", artifact.as_str())];
         told(self.0.get_bytes::<e::GetArtifactContent>(&path, &Nothing {}).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_held_for_a_bounded_time_whatever_the_centre_says() {
+        for (said, held) in
+            [(None, SOON), (Some(0), SOON), (Some(5), Duration::from_secs(5)), (Some(86_400), LATEST)]
+        {
+            let error = WireError::new(ErrorCode::RateLimited, "busy");
+            let retry_after = said.map(Duration::from_secs);
+            let told = fault(CallError::Refused { status: 429, error, retry_after });
+            assert!(matches!(told, ToolFault::Later(pause) if pause == held), "{said:?}: {told:?}");
+        }
     }
 }

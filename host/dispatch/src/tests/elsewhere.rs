@@ -227,8 +227,15 @@ async fn a_call_interrupted_by_a_crash_is_asked_after_and_never_made_again() {
         *rig.remote.runs_on.lock().unwrap() = true;
         let call = ready(settle(search(&rig, "c", json!({"q": 1}), ApprovalMode::Never).await).await);
         // The host dies while it runs: the future is dropped where it stands.
-        let running = tokio::time::timeout(std::time::Duration::from_millis(50), run(call)).await;
-        assert!(running.is_err());
+        let called = async {
+            while rig.remote.calls().is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
+        tokio::select! {
+            result = run(call) => panic!("{result:?}"),
+            () = called => {}
+        }
         assert_eq!(rig.journal.phase("c"), Some(CallPhase::Started));
         rig.remote.will(outcome);
         let rig = rig.restart(vec![CENTRAL, LOCAL]).await;

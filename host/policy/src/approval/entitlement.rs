@@ -3,15 +3,10 @@
 use lanyard_protocol::{
     approval::ApprovalRequest,
     id::PrincipalId,
-    policy::{Approver, Capability, Remember},
-    principal::{Principal, Scope},
+    policy::{Approver, Remember},
+    principal::{CENTRE_PEOPLE, Principal, Scope},
 };
 use thiserror::Error;
-
-use crate::layer::CENTRAL;
-
-/// What the ids of the central services' people begin with. No device has such an id: those are fingerprints.
-pub const CENTRE_PEOPLE: &str = "central:";
 
 /// Everything the rules that ask demand of whoever answers, together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +48,7 @@ impl Entitlement {
     /// What a record says of it: the demands of the rules it names, and that the central services' own question about a tool
     /// of theirs is answered there.
     pub(crate) fn of(request: &ApprovalRequest) -> Self {
-        let theirs = request.layer == CENTRAL && request.capability == Capability::BackendToolInvoke;
+        let theirs = request.is_answered_at_the_centre();
         Self::new([request.approver], request.initiator.clone()).at_the_centre(theirs)
     }
 

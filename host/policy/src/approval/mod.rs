@@ -14,7 +14,7 @@ mod tests;
 
 pub use binding::{Binding, fingerprint};
 pub use detail::visible_detail;
-pub use entitlement::{CENTRE_PEOPLE, Entitlement, NotEntitled};
+pub use entitlement::{Entitlement, NotEntitled};
 pub use machine::{
     Answer, AnswerFault, ApprovalGrant, Settlement, answer, cancel, expire, grant, pending, record_delivery,
 };

@@ -59,7 +59,7 @@ fn a_timeout_ends_the_tree_and_lets_it_say_goodbye() {
     let fixture = Fixture::new();
     let script =
         "trap 'echo goodbye; exit 0' TERM; setsid sleep 1000 & echo $! > pid; while :; do sleep 0.05; done";
-    let finished = run_in(&fixture.confinement(), Invocation::new("sh", ["-c", script], seconds(3)));
+    let finished = run_in(&fixture.confinement(), Invocation::new("sh", ["-c", script], seconds(8)));
     assert_eq!(finished.end, End::TimedOut);
     assert!(finished.stdout.to_text().ends_with("goodbye\n"), "{}", finished.stdout.to_text());
     assert!(!runs(&pid_in(&fixture.work)));
@@ -70,7 +70,7 @@ fn who_ignores_the_request_is_killed() {
     let fixture = Fixture::new();
     let script =
         "trap '' TERM; (trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000' & echo $! > pid; wait)";
-    let finished = run_in(&fixture.confinement(), Invocation::new("sh", ["-c", script], seconds(3)));
+    let finished = run_in(&fixture.confinement(), Invocation::new("sh", ["-c", script], seconds(8)));
     assert_eq!(finished.end, End::TimedOut);
     assert_eq!(finished.surviving_processes, 0);
     assert!(!runs(&pid_in(&fixture.work)));

@@ -128,10 +128,11 @@ impl Jobs {
                 () = handle.cancel.cancelled() => None,
                 slot = slots.acquire_owned() => slot.ok(),
             };
+            let listed = Listed { host: &host, job: &job };
             if slot.is_some() {
                 drive::run(&host, &*wire, &job, by, &handle).await;
             }
-            host.centre.jobs().map().remove(&job);
+            drop(listed);
         });
         Ok(())
     }
@@ -191,6 +192,18 @@ impl Jobs {
     pub(crate) async fn stop(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// A job on the list, until this is dropped: also by a panic, for a list that is full takes no jobs.
+struct Listed<'a> {
+    host: &'a Host,
+    job: &'a JobId,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.host.centre.jobs().map().remove(self.job);
     }
 }
 

@@ -47,8 +47,11 @@ async fn close(host: &Arc<Host>, mut note: Note) -> Result<Option<Note>, Journal
     if note.outcome.is_some() {
         return Ok(Some(note));
     }
-    let session = note.ids.as_ref().map(|ids| host.journal.session(&ids.session));
-    let (Some(ids), Some(Ok(session))) = (note.ids.clone(), session) else {
+    let session = match &note.ids {
+        Some(ids) => known(host.journal.session(&ids.session))?,
+        None => None,
+    };
+    let (Some(ids), Some(session)) = (note.ids.clone(), session) else {
         let (host, job) = (host.clone(), note.job.clone());
         // See `drive::forget`.
         let _ = tokio::task::spawn_blocking(move || host.centre.jobs().notes().forget(&job)).await;
@@ -76,6 +79,16 @@ async fn close(host: &Arc<Host>, mut note: Note) -> Result<Option<Note>, Journal
     }
     note.outcome = Some(outcome(&note, result, why));
     Ok(Some(note))
+}
+
+/// What the store says of a job's session; `None`: there never was one. Where it cannot be read for now the job may have
+/// run, and its note has to stay.
+fn known(session: Result<SessionRecord, JournalError>) -> Result<Option<SessionRecord>, JournalError> {
+    match session {
+        Ok(session) => Ok(Some(session)),
+        Err(JournalError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn found(
@@ -110,4 +123,17 @@ async fn found(
     let result = ToolResult::of(&call.request, ToolStatus::Cancelled).with_error(error);
     record.dropped(&result).await?;
     Ok((result, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_whose_session_never_was_is_forgotten() {
+        assert_eq!(known(Err(JournalError::NotFound("sess".to_owned()))), Ok(None));
+        for fault in [JournalError::Corrupt("row".to_owned()), JournalError::Poisoned("disk".to_owned())] {
+            assert_eq!(known(Err(fault.clone())), Err(fault));
+        }
+    }
 }

@@ -142,7 +142,9 @@ async fn an_enrolment_that_the_centre_ends_stops_everything_and_says_what_to_do(
     let host = running.house.host().clone();
     let live = host.sessions.open(&host, &opened.session_id).await.unwrap();
     host.centre.revoked("the laptop was lost".to_owned());
-    until(|| matches!(host.centre.tie(), Tie::Broken(_))).await;
+    // First the tie, then the news that sessions hear.
+    until(|| host.centre.news.borrow().revoked.is_some()).await;
+    assert!(matches!(host.centre.tie(), Tie::Broken(_)));
     let lapse = live.policy().current().await.unwrap_err();
     assert!(lapse.to_string().contains("the laptop was lost"), "{lapse}");
     let Response::GetCentral(status) = running.ask(Request::GetCentral(GetCentral {})).await.unwrap() else {

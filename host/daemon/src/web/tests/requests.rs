@@ -262,7 +262,7 @@ async fn headers_are_bounded() {
 
 #[tokio::test]
 async fn who_is_slow_or_silent_is_cut_off() {
-    let short = Duration::from_secs(1);
+    let short = Duration::from_secs(3);
     let page = Page::at_pace(Pace { handshake: short, headers: short, ..Pace::default() });
     // Says nothing at all; begins a handshake; begins a request, and another after a whole one.
     assert!(rest(page.plain().await).await.is_empty());
