@@ -37,13 +37,19 @@ pub(crate) struct Central {
     pub(crate) waiting: RwSignal<Option<Poll<Vec<ApprovalInfo>>>>,
     /// Short messages at the edge of the screen.
     pub(crate) notes: Notes,
+    /// How often it was asked who is signed in.
+    identified: StoredValue<u64>,
 }
 
 impl Central {
     /// Makes it, for everything below the current owner.
     pub(crate) fn provide() -> Self {
-        let central =
-            Self { who: RwSignal::new(Who::Asking), waiting: RwSignal::new(None), notes: Notes::default() };
+        let central = Self {
+            who: RwSignal::new(Who::Asking),
+            waiting: RwSignal::new(None),
+            notes: Notes::default(),
+            identified: StoredValue::new(0),
+        };
         provide_context(central);
         central
     }
@@ -57,15 +63,20 @@ impl Central {
         use_context().expect("central is provided at the root")
     }
 
-    /// Asks who is signed in.
+    /// Asks who is signed in. Of several answers the one counts that was asked for last: one from before a sign-in would
+    /// undo it.
     pub(crate) fn identify(self) {
+        let number = self.identified.get_value() + 1;
+        self.identified.set_value(number);
         spawn_local(async move {
             let who = match api::get::<GetMe>(&[], &Nothing {}).await {
                 Ok(me) => Who::Person(me),
                 Err(failed) if failed.is_signed_out() => Who::Nobody,
                 Err(failed) => Who::Unknown(failed),
             };
-            self.who.set(who);
+            if self.identified.get_value() == number {
+                self.who.set(who);
+            }
         });
     }
 

@@ -24,6 +24,18 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("?", "this"),
 ];
 
+/// Frames that a page may take to be there after it was gone to: a second.
+const FRAMES: u32 = 60;
+
+/// Goes to the field to search in as soon as the page that has it is there.
+fn focus_search_within(frames: u32) {
+    request_animation_frame(move || {
+        if !keys::focus_search() && frames > 0 {
+            focus_search_within(frames - 1);
+        }
+    });
+}
+
 /// The part behind a letter.
 fn part(letter: &str) -> Option<Part> {
     Some(match letter {
@@ -46,12 +58,7 @@ pub(crate) fn listen(routes: Routes, help: RwSignal<bool>) {
     let go = move |letter: &str| part(letter).map(|part| routes.go(&part.route())).is_some();
     let search = move || {
         routes.go(&Route::Audit(None));
-        // The field is there once the page is.
-        request_animation_frame(|| {
-            request_animation_frame(|| {
-                keys::focus_search();
-            });
-        });
+        focus_search_within(FRAMES);
         true
     };
     keys::listen(go, search, help);

@@ -104,6 +104,17 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Poll<T> {
         let _ = self.turn.try_update(|turn| *turn += 1);
     }
 
+    /// Central has said it in answer to something else. What was asked before that and comes later is older.
+    pub(crate) fn told(self, value: T) {
+        let number = self.asked.try_update_value(|asked| {
+            *asked += 1;
+            *asked
+        });
+        let Some(number) = number else { return };
+        self.answered.set_value(number);
+        self.now.set(Some(value));
+    }
+
     fn take(self, answer: Result<T, Failed>, central: Central) {
         match answer {
             Ok(value) => {

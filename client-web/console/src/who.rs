@@ -5,6 +5,7 @@ use lanyard_governance_api::id::UserId;
 use lanyard_governance_api::page::PageQuery;
 use lanyard_governance_api::people::Person;
 use lanyard_protocol::id::PrincipalId;
+use lanyard_protocol::principal::CENTRE_PEOPLE;
 use lanyard_web_state::approvals::words::Names;
 use lanyard_web_state::visible::{Marks, line};
 use leptos::prelude::*;
@@ -13,9 +14,9 @@ use crate::api;
 use crate::central::Central;
 use crate::poll::Poll;
 
-/// What hosts call somebody who answered from here. Source: `host/daemon/src/central/standing.rs`.
+/// What hosts call somebody who answered from here.
 fn id(user: &UserId) -> String {
-    format!("central:{user}")
+    format!("{CENTRE_PEOPLE}{user}")
 }
 
 fn named(me: &UserId, people: &[Person]) -> Option<Names> {

@@ -32,10 +32,16 @@ pub fn Sheet(
             dialog.close();
         }
     });
-    let beside = move |event: web_sys::MouseEvent| {
-        // The dialog itself is hit only outside of what it holds.
+    // The dialog itself is hit only outside of what it holds.
+    let outside = move |event: &web_sys::Event| {
         let target = event.target();
-        if dialog.get_untracked().is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref())) {
+        dialog.get_untracked().is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref()))
+    };
+    // Who selects a text in it and lets go beside it does not want it gone: some are shown once only.
+    let began_outside = StoredValue::new(false);
+    let down = move |event: web_sys::PointerEvent| began_outside.set_value(outside(&event));
+    let beside = move |event: web_sys::MouseEvent| {
+        if outside(&event) && began_outside.get_value() {
             on_close.run(());
         }
     };
@@ -50,6 +56,7 @@ pub fn Sheet(
             class="sheet"
             aria-modal="true"
             aria-label=move || title.get()
+            on:pointerdown=down
             on:click=beside
             on:cancel=cancel
         >

@@ -33,11 +33,15 @@ impl Failed {
         Self { said, code: format!("{} ({status}){details}", error.code.as_str()), status }
     }
 
-    /// There is no answer.
-    pub(crate) fn unreached(why: &str) -> Self {
-        let said = "Central was not reached. It may be starting again, or this machine is offline. \
-                    What is shown may be old; it is asked again by itself."
-            .to_owned();
+    /// There is no answer. `may_change`: to something that may have been done all the same.
+    pub(crate) fn unreached(why: &str, may_change: bool) -> Self {
+        let mut said =
+            "Central was not reached. It may be starting again, or this machine is offline.".to_owned();
+        if may_change {
+            said.push_str(
+                " What was to be changed may have been: see how things stand before you do it again.",
+            );
+        }
         Self { said, code: why.to_owned(), status: 0 }
     }
 
@@ -100,6 +104,12 @@ mod tests {
         let error = WireError::new(ErrorCode::Unauthorized, "no credentials");
         let failed = Failed::answered(401, &serde_json::to_string(&error).unwrap());
         assert!(failed.is_signed_out() && failed.said.contains("Sign in again"));
-        assert_eq!(Failed::unreached("x").status, 0);
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_not_called_undone() {
+        let (read, changed) = (Failed::unreached("x", false), Failed::unreached("x", true));
+        assert_eq!((read.status, changed.status), (0, 0));
+        assert!(!read.said.contains("may have been") && changed.said.contains("may have been"));
     }
 }

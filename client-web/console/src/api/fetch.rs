@@ -51,12 +51,7 @@ where
         Body::Json => Some(serde_json::to_string(body).map_err(|error| Failed::odd(0, &error.to_string()))?),
         _ => None,
     };
-    let (status, text) = exchange(C::ENDPOINT.method, &address, body.as_deref())
-        .await
-        .map_err(|error| Failed::unreached(&said(&error)))?;
-    if !(200..300).contains(&status) {
-        return Err(Failed::answered(status, &text));
-    }
+    let (status, text) = exchange(C::ENDPOINT.method, &address, body.as_deref()).await?;
     let text = if text.is_empty() { "{}" } else { &text };
     serde_json::from_str(text).map_err(|error| Failed::odd(status, &error.to_string()))
 }
@@ -70,16 +65,18 @@ where
     C: Call<Request = Nothing, Query = Nothing, Response = Nothing>,
     T: DeserializeOwned,
 {
-    let (status, text) = exchange(C::ENDPOINT.method, &address::path::<C>(values), None)
-        .await
-        .map_err(|error| Failed::unreached(&said(&error)))?;
-    if !(200..300).contains(&status) {
-        return Err(Failed::answered(status, &text));
-    }
+    let (status, text) = exchange(C::ENDPOINT.method, &address::path::<C>(values), None).await?;
     serde_json::from_str(&text).map_err(|error| Failed::odd(status, &error.to_string()))
 }
 
-async fn exchange(method: Method, address: &str, body: Option<&str>) -> Result<(u16, String), JsValue> {
+/// The status and text of an answer that is no error.
+async fn exchange(method: Method, address: &str, body: Option<&str>) -> Result<(u16, String), Failed> {
+    let answer = fetch(method, address, body).await;
+    let (status, text) = answer.map_err(|error| Failed::unreached(&said(&error), method != Method::Get))?;
+    if (200..300).contains(&status) { Ok((status, text)) } else { Err(Failed::answered(status, &text)) }
+}
+
+async fn fetch(method: Method, address: &str, body: Option<&str>) -> Result<(u16, String), JsValue> {
     let headers = Headers::new()?;
     headers.set("accept", "application/json")?;
     headers.set(OWN, &super::key::header())?;

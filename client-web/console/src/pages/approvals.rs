@@ -2,7 +2,9 @@
 //! that were answered.
 
 use lanyard_governance_api::agent::AgentInfo;
-use lanyard_governance_api::approval::{ApprovalInfo, ApprovalQuery, DecisionRequest, ProposalOutcome};
+use lanyard_governance_api::approval::{
+    ApprovalInfo, ApprovalQuery, DecisionRequest, Proposal, ProposalOutcome,
+};
 use lanyard_governance_api::endpoint::{GetApproval, ListAgents, ListCentralApprovals, ProposeDecision};
 use lanyard_governance_api::page::{Nothing, PageQuery};
 use lanyard_governance_api::people::Role;
@@ -28,8 +30,9 @@ use crate::shell::Page;
 use crate::who::Who;
 use crate::words;
 
-/// Why somebody may not answer here; none where they may. `job`: the person dispatched the job that asks.
-fn obstacle(info: &ApprovalInfo, role: bool, own_job: bool) -> Option<&'static str> {
+/// Why somebody may not answer here; none where they may. `own_job`: the person dispatched the job that asks. `late`: its
+/// time is up, which central tells by the same word as that the host takes no answers.
+fn obstacle(info: &ApprovalInfo, role: bool, own_job: bool, late: bool) -> Option<&'static str> {
     if info.record.state != ApprovalState::Pending {
         None
     } else if !role {
@@ -38,6 +41,8 @@ fn obstacle(info: &ApprovalInfo, role: bool, own_job: bool) -> Option<&'static s
         Some("You dispatched the job that asks. Somebody else has to answer.")
     } else if info.record.request.approver == Approver::Local {
         Some("The policy wants an answer from somebody at the machine itself.")
+    } else if !info.answerable && late {
+        Some("No answer counts any more.")
     } else if !info.answerable {
         Some(
             "The host's owner has not allowed answers from here, so the host would take none. It can be answered at the \
@@ -250,7 +255,7 @@ fn Proposals(info: Memo<Option<ApprovalInfo>>) -> impl IntoView {
         info.with(|info| info.as_ref().map(|info| info.proposals.clone()).unwrap_or_default())
     });
     let list = move || {
-        let one = |proposal: lanyard_governance_api::approval::Proposal| {
+        let one = |proposal: Proposal| {
             let said = words::proposal(
                 &proposal.by_name,
                 proposal.decision,
@@ -276,16 +281,16 @@ fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callba
     let reason = RwSignal::new(String::new());
     let state = Memo::new(move |_| info.with(|info| info.as_ref().map(|info| info.record.state)));
     let own_job = own_job(info);
-    let obstacle = Memo::new(move |_| {
-        info.with(|info| {
-            info.as_ref().and_then(|info| obstacle(info, central.may(Role::Approver), own_job.get()))
-        })
+    let late = Memo::new(move |_| {
+        info.with(|info| info.as_ref().is_some_and(|info| clock.now() >= info.record.request.deadline))
     });
+    let obstacle = Memo::new(move |_| {
+        info.with(|info| obstacle(info.as_ref()?, central.may(Role::Approver), own_job.get(), late.get()))
+    });
+    // On its way to the host, or taken there: that the question has ended is told a moment later.
+    let under_way = |one: &Proposal| matches!(one.outcome, ProposalOutcome::Sent | ProposalOutcome::Accepted);
     let sent = Memo::new(move |_| {
-        info.with(|info| {
-            info.as_ref()
-                .is_some_and(|info| info.proposals.iter().any(|one| one.outcome == ProposalOutcome::Sent))
-        })
+        info.with(|info| info.as_ref().is_some_and(|info| info.proposals.iter().any(under_way)))
     });
     let propose = move |decision: Decision| {
         let Some(id) =
@@ -311,8 +316,7 @@ fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callba
         let request = request()?;
         let total = request.deadline.millis_since(request.requested_at) as f64;
         let until = request.deadline.as_millis() as f64;
-        let late = clock.now() >= request.deadline;
-        Some(match late {
+        Some(match late.get() {
             false => view! { <Countdown until_ms=until total_ms=total before="Answer within" after="else it is denied."/> }.into_any(),
             true => view! { <p class="ask-over">"Its time is up. The host counts it as denied; central has not heard of it yet."</p> }.into_any(),
         })
@@ -364,4 +368,35 @@ fn own_job(info: Memo<Option<ApprovalInfo>>) -> Signal<bool> {
         let by = found.now.with(|now| now.as_ref().map(|job| job.created_by.clone()));
         by.is_some_and(|by| central.me().is_some_and(|me| me.user_id == by))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_question_that_ran_out_is_not_laid_at_its_owners_door() {
+        let info = |answerable: bool| -> ApprovalInfo {
+            let request = json!({
+                "approvalId": "a", "workspaceId": "w", "sessionId": "s", "taskId": "t", "stepId": "st", "toolCallId": "c",
+                "toolName": "RunCommand", "capability": "Shell.Exec", "title": "Run this?", "actionSummary": "make",
+                "riskLevel": "high", "reasons": [], "detail": { "other": { "text": "make" } }, "sandboxLevel": "full",
+                "layer": "central", "approver": "any", "maxRemember": "once", "rememberScope": "", "initiator": "p",
+                "requestedAt": "2026-02-21T15:04:22.000Z", "deadline": "2026-02-21T15:09:22.000Z", "policyEpoch": 1,
+            });
+            serde_json::from_value(json!({
+                "record": { "request": request, "state": "pending" }, "agentId": "agent_1", "answerable": answerable,
+                "receivedAt": "2026-02-21T15:04:23.000Z", "proposals": [],
+            }))
+            .unwrap()
+        };
+        let why = |answerable, late| obstacle(&info(answerable), true, false, late);
+        assert_eq!(why(true, false), None);
+        assert_eq!(why(true, true), None, "only this machine's clock says so");
+        assert!(why(false, false).is_some_and(|why| why.contains("owner has not allowed")));
+        assert_eq!(why(false, true), Some("No answer counts any more."));
+        assert!(obstacle(&info(true), false, false, false).is_some_and(|why| why.contains("Your role")));
+        assert!(obstacle(&info(true), true, true, false).is_some_and(|why| why.contains("You dispatched")));
+    }
 }

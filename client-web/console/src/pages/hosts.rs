@@ -193,7 +193,7 @@ fn Copied(id: AgentId, host: Poll<AgentInfo>) -> impl IntoView {
         };
         central.tell(busy, what, move |agent| {
             open.set(false);
-            host.now.set(Some(agent));
+            host.told(agent);
         });
     });
     view! {
@@ -360,7 +360,7 @@ fn Revoke(id: AgentId, host: Poll<AgentInfo>) -> impl IntoView {
         central.tell(busy, what, move |agent| {
             open.set(false);
             central.say(format!("{} is revoked.", name(&agent)));
-            host.now.set(Some(agent));
+            host.told(agent);
         });
     });
     let meaning = "It is refused from its next request on, and stops cleanly as soon as it hears of it: running calls end, \

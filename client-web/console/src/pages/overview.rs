@@ -89,9 +89,7 @@ fn Waits() -> impl IntoView {
     let clock = Clock::take();
     let paired = Poll::start(|| async { api::get::<ListPairings>(&[], &pairings::all()).await });
     let asking = Memo::new(move |_| {
-        paired.now.with(|now| {
-            now.as_ref().map_or(0, |page| pairings::asking(&page.items, clock.now_untracked()).len())
-        })
+        paired.now.with(|now| now.as_ref().map_or(0, |page| pairings::asking(&page.items, clock.now()).len()))
     });
     let soonest = Memo::new(move |_| {
         central.waiting.get().and_then(|poll| {

@@ -1,6 +1,5 @@
 //! Pairings across hosts: devices that ask to be let in, and devices that are.
 
-use lanyard_governance_api::command::CommandsQueued;
 use lanyard_governance_api::endpoint::{DecidePairing, ListPairings, RevokeDevice};
 use lanyard_governance_api::id::AgentId;
 use lanyard_governance_api::page::{Nothing, PageQuery};
@@ -92,7 +91,7 @@ pub(crate) fn Pairings() -> impl IntoView {
     let clock = Clock::take();
     let hosts = Poll::start(|| async { api::get::<ListPairings>(&[], &all()).await });
     let waiting = Memo::new(move |_| {
-        let known = hosts.now.with(|now| now.as_ref().map(|page| asking(&page.items, clock.now_untracked())));
+        let known = hosts.now.with(|now| now.as_ref().map(|page| asking(&page.items, clock.now())));
         known.unwrap_or_default()
     });
     let ids = Memo::new(move |_| {
@@ -158,11 +157,8 @@ fn Asks(
         let what = async move {
             api::call::<DecidePairing>(&[agent.as_str(), pairing.as_str()], &Nothing {}, &body).await
         };
-        central.tell(busy, what, move |queued: CommandsQueued| {
+        central.tell(busy, what, move |_| {
             answered.set(Answered::Sent(approve));
-            if queued.agents == 0 {
-                central.warn("The host takes no answers from here.");
-            }
             again.run(());
             // The card is gone with the question; while it is here, the question waits.
             let still = move || {

@@ -61,6 +61,10 @@ fn sign_in(
     failed: RwSignal<Option<Failed>>,
     done: Callback<()>,
 ) {
+    // Enter comes past the button: a link that is used twice has failed the second time.
+    if busy.get_untracked() {
+        return;
+    }
     busy.set(true);
     spawn_local(async move {
         let answer = api::call::<LoginByLink>(&[], &Nothing {}, &LinkLogin { token }).await;

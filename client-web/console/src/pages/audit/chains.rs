@@ -194,7 +194,8 @@ fn Keeping() -> impl IntoView {
             .then(|| format!("A number of days from 1 to {}.", thousands(MAX_DAYS.into())))
     });
     let same = Signal::derive(move || {
-        let now = kept.now.with(|now| now.map(|now| now.days));
+        // The same days again take a shorter time back that does not count yet.
+        let now = kept.now.with(|now| now.filter(|now| now.pending.is_none()).map(|now| now.days));
         typed.with(|typed| days(typed).is_none() || days(typed) == now)
     });
     let act = move || {
@@ -202,7 +203,7 @@ fn Keeping() -> impl IntoView {
         let what = async move { api::call::<SetRetention>(&[], &Nothing {}, &Retention { days }).await };
         central.tell(busy, what, move |retention| {
             open.set(false);
-            kept.now.set(Some(retention));
+            kept.told(retention);
             central.say(match retention.pending {
                 Some(pending) => waits(&pending, clock),
                 None => format!("Records are kept for {} now.", count(retention.days.into(), "day")),

@@ -180,7 +180,9 @@ pub(crate) fn Audit(
     let export = move || {
         let some = !empty.get() && central.may(Role::Admin);
         some.then(|| {
-            let query = filters.get().query(clock.now_untracked());
+            // What was searched for, not what was typed since.
+            search.rows.track();
+            let query = AuditQuery { limit: None, ..search.query.get_value() };
             let href = api::key::in_address(&chains::export_address(ExportFormat::JsonLines, query));
             view! { <a class="button button-quiet" href=href download="lanyard-audit.jsonl"><Icon name=Glyph::Download/>"Export what was found"</a> }
         })

@@ -14,7 +14,7 @@ use lanyard_web_state::visible::{Marks, line};
 use lanyard_web_state::words::{count, exact, path_end, sentence};
 use lanyard_web_ui::{
     Ago, Button, Card, ChoiceItem, Clock, Code, Empty, Glyph, KeyValue, Kind, LinkRow, Problem, Row, Section,
-    Select, Tone, output_line,
+    Select, output_line,
 };
 use leptos::prelude::*;
 
@@ -124,7 +124,7 @@ pub(crate) fn Job(id: JobId) -> impl IntoView {
         let what = async move { api::call::<CancelJob>(&[id.as_str()], &Nothing {}, &Nothing {}).await };
         central.tell(busy, what, move |now| {
             open.set(false);
-            job.now.set(Some(now));
+            job.told(now);
         });
     };
     let meaning = "If it has not begun it never will; if it runs, the host is told to stop it. What it has changed by then stays.";
@@ -147,7 +147,6 @@ fn About(job: Record) -> impl IntoView {
     let zone = clock.zone();
     let reason = job.reason.as_deref().map(|reason| line(reason, Marks::Missing).into_owned());
     let tone = words::job(job.state).0;
-    let tone = if tone == Tone::Plain { Tone::Plain } else { tone };
     let told = view! {
         <Card tone>
             <p role="status">{words::job_meaning(job.state)}{reason.map(|reason| format!(" {}", sentence(&reason)))}</p>

@@ -116,9 +116,17 @@ pub(super) fn DryRun(
         kind.set(chosen);
         first.set(String::new());
         second.set(String::new());
-        verdict.set(None);
         wrong.set(None);
     };
+    // A verdict is about what stands here, not about what stood here before.
+    Effect::new(move |_| {
+        first.track();
+        second.track();
+        workspace.track();
+        capability.track();
+        sandbox.track();
+        verdict.set(None);
+    });
     let answer = move || {
         verdict.get().map(|verdict| match verdict {
             Ok(verdict) => view! { <Said verdict/> }.into_any(),

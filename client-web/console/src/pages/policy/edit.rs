@@ -248,7 +248,6 @@ fn Save(editor: Editor, state: PolicyState) -> impl IntoView {
         };
         let what = async move { api::call::<CreatePolicy>(&[], &Nothing {}, &body).await };
         let saved = move |version: PolicyVersion| {
-            editor.dirty.set(false);
             central.say(match activate {
                 true => format!("Version {} is in force. Hosts hear of it now.", version.version),
                 false => format!("Version {} is saved, and not in force.", version.version),

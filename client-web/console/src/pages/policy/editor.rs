@@ -43,8 +43,6 @@ pub(super) struct Editor {
     pub(super) problems: RwSignal<Vec<PolicyProblem>>,
     /// Whether these are about what is shown.
     pub(super) checked: RwSignal<Checked>,
-    /// Something was changed.
-    pub(super) dirty: RwSignal<bool>,
 }
 
 impl Editor {
@@ -60,7 +58,6 @@ impl Editor {
             bad: RwSignal::new(None),
             problems: RwSignal::new(Vec::new()),
             checked: RwSignal::new(Checked::Asking),
-            dirty: RwSignal::new(false),
         };
         editor.follow();
         editor
@@ -75,7 +72,6 @@ impl Editor {
         change(&mut doc);
         if self.doc.with_untracked(|now| *now != doc) {
             self.text.set(json::pretty(&doc));
-            self.dirty.set(true);
             self.doc.set(doc);
         }
     }
@@ -93,7 +89,6 @@ impl Editor {
             }
             Err(bad) => self.bad.set(Some(bad)),
         }
-        self.dirty.set(true);
         self.text.set(text);
     }
 

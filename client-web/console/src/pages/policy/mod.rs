@@ -77,14 +77,14 @@ pub(crate) fn Policy() -> impl IntoView {
 /// What is in force, or why nothing is.
 #[component]
 fn InForce(state: PolicyState, names: Signal<Vec<AgentInfo>>) -> impl IntoView {
-    let clock = Clock::take();
+    let (clock, who) = (Clock::take(), Who::take());
     let revoked = state.revoked.clone().map(|revoked| {
         let reason = line(&revoked.reason, Marks::Missing).into_owned();
         let meaning = format!(
             "{}, {}: {reason} — Sessions on enrolled hosts are paused and new ones get no policy, until a version is put in \
              force again.",
             exact(revoked.at, clock.zone()),
-            revoked.by.map_or_else(|| "by central".to_owned(), |by| format!("by {by}")),
+            revoked.by.map_or_else(|| "by central".to_owned(), |by| format!("by {}", who.person(&by))),
         );
         view! { <Problem title="No policy is in force: it was revoked" meaning/> }
     });
@@ -272,7 +272,7 @@ fn Revoke(state: Poll<PolicyState>) -> impl IntoView {
         central.tell(busy, what, move |now| {
             open.set(false);
             central.say("The policy is revoked. Hosts hear of it now.");
-            state.now.set(Some(now));
+            state.told(now);
         });
     };
     let meaning = "Nothing is in force then. Every enrolled host is told at once: running calls end, tasks pause, and new \

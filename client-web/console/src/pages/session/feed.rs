@@ -20,6 +20,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{EventSource, MessageEvent};
 
 use crate::api::{self, Failed, address};
+use crate::central::Central;
 use crate::who::Who;
 
 /// Events asked for at a time: some screens full, in tens of kilobytes.
@@ -55,6 +56,7 @@ impl Drop for Stream {
 /// See the module. `Copy`.
 #[derive(Clone, Copy)]
 pub(super) struct Feed {
+    central: Central,
     id: StoredValue<SessionId>,
     items: Items,
     stream: StoredValue<Option<Stream>, LocalStorage>,
@@ -81,6 +83,7 @@ impl Feed {
     pub(super) fn open(id: SessionId) -> Self {
         let items = Items::provide(Who::take().names);
         let feed = Self {
+            central: Central::take(),
             id: StoredValue::new(id),
             items,
             stream: StoredValue::new_local(None),
@@ -140,9 +143,8 @@ impl Feed {
             let after = before.saturating_sub(PAGE_EVENTS + 1);
             match page(&id, after, before - 1 - after).await {
                 Ok(page) => self.items.note(self.items.put_before(&page, before)),
-                Err(failed) => {
-                    let _ = self.loading.try_set(Loading::Failed(failed));
-                }
+                // What is read stays.
+                Err(failed) => self.central.warn(failed.said),
             }
             let _ = self.fetching.try_set(false);
         });

@@ -242,7 +242,7 @@ fn About(id: SessionId, open: RwSignal<bool>, session: Poll<SessionInfo>, who: W
         };
         central.tell(busy, what, move |changed| {
             ending.set(false);
-            session.now.set(Some(changed));
+            session.told(changed);
             central.say("The session is cancelled. Its host hears of it now.");
         });
     };
@@ -288,7 +288,7 @@ fn Rename(id: SessionId, open: RwSignal<bool>, session: Poll<SessionInfo>) -> im
         let what = async move { api::call::<RenameSession>(&[id.as_str()], &Nothing {}, &body).await };
         central.tell(busy, what, move |changed| {
             open.set(false);
-            session.now.set(Some(changed));
+            session.told(changed);
         });
     };
     let empty = Signal::derive(move || typed.with(|typed| typed.trim().is_empty()));
