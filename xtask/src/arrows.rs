@@ -59,11 +59,14 @@ const ARROWS: &[(&str, Allowed)] = &[
     ),
     ("lanyard-web-state", Only(&["lanyard-client", "lanyard-protocol"])),
     ("lanyard-web-link", Only(&["lanyard-client", "lanyard-pairing", "lanyard-protocol"])),
-    ("lanyard-web-ui", Only(&["lanyard-web-state", "lanyard-protocol"])),
+    ("lanyard-web-view-macro", Only(&[])),
+    ("lanyard-web-view", Only(&["lanyard-web-view-macro"])),
+    ("lanyard-web-ui", Only(&["lanyard-web-view", "lanyard-web-state", "lanyard-protocol"])),
     (
         "lanyard-web",
         Only(&[
             "lanyard-web-ui",
+            "lanyard-web-view",
             "lanyard-web-link",
             "lanyard-web-state",
             "lanyard-client",
@@ -73,7 +76,13 @@ const ARROWS: &[(&str, Allowed)] = &[
     ),
     (
         "lanyard-console",
-        Only(&["lanyard-web-ui", "lanyard-web-state", "lanyard-governance-api", "lanyard-protocol"]),
+        Only(&[
+            "lanyard-web-ui",
+            "lanyard-web-view",
+            "lanyard-web-state",
+            "lanyard-governance-api",
+            "lanyard-protocol",
+        ]),
     ),
     ("lanyard-governance-api", Only(&["lanyard-protocol"])),
     ("lanyard-governance-client", Only(&["lanyard-governance-api", "lanyard-protocol"])),

@@ -6,6 +6,7 @@ use lanyard_web_ui::{
     IconButton, KeyValue, Kind, LinkRow, Long, Pill, Problem, Progress, QrCode, Row, Section, Sheet,
     Sparkline, Switch, TextArea, Tone, VirtualList, Waiting,
 };
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::prefs::Theme;

@@ -1,7 +1,5 @@
 //! The host's page: what a phone or another computer shows of a host, and the owner's desk on the host itself.
 
-#![expect(unreachable_pub, reason = "the component macro makes the builders of a part's properties public")]
-
 #[cfg(debug_assertions)]
 mod gallery;
 mod notify;

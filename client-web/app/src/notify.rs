@@ -10,6 +10,7 @@ use std::rc::Rc;
 use lanyard_protocol::Timestamp;
 use lanyard_protocol::id::{ApprovalId, SessionId};
 use lanyard_web_state::notices::{Act, Notice, Notices, Situation, VIBRATION, Wishes};
+use lanyard_web_view::Effect;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};

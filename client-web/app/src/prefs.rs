@@ -1,5 +1,6 @@
 //! What this page looks like here: kept by this browser, known to nobody else.
 
+use lanyard_web_view::Effect;
 use leptos::prelude::*;
 
 /// Light or dark.

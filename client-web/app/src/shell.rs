@@ -10,6 +10,7 @@ mod keys;
 mod page;
 
 use lanyard_web_ui::{Clock, Glyph, KeyHelp, Problem, Returns, SkipLink, TabLink, Toasts, Waiting, Wide};
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::context::Provider;
 use leptos::prelude::*;
 
@@ -38,20 +39,20 @@ pub(crate) fn App() -> impl IntoView {
     let shown = move || {
         #[cfg(debug_assertions)]
         if routes.current() == Route::Gallery {
-            return view! { <crate::gallery::Gallery/> }.into_any();
+            return view! { <crate::gallery::Gallery/> };
         }
         if paired.get() {
             return match over.get() {
-                Some(ending) => view! { <ended::Ended ending/> }.into_any(),
-                None => view! { <Columns/> }.into_any(),
+                Some(ending) => view! { <ended::Ended ending/> },
+                None => view! { <Columns/> },
             };
         }
         match store.phase.get() {
             Phase::Opening | Phase::Paired => {
-                view! { <main class="opening"><Waiting what="Opening"/></main> }.into_any()
+                view! { <main class="opening"><Waiting what="Opening"/></main> }
             }
-            Phase::Join(invitation) => view! { <pages::join::Join invitation/> }.into_any(),
-            Phase::Broken(why) => view! { <Broken why/> }.into_any(),
+            Phase::Join(invitation) => view! { <pages::join::Join invitation/> },
+            Phase::Broken(why) => view! { <Broken why/> },
         }
     };
     view! {
@@ -89,7 +90,7 @@ fn Columns() -> impl IntoView {
     keys::listen(routes, help);
     let place = Memo::new(move |_| routes.current());
     let middle = move || match place.get() {
-        Route::Sessions if wide.get() => view! { <pages::sessions::Begin/> }.into_any(),
+        Route::Sessions if wide.get() => view! { <pages::sessions::Begin/> },
         route => page_of(route),
     };
     let tab = Memo::new(move |_| place.get().tab());
@@ -129,22 +130,22 @@ fn Columns() -> impl IntoView {
     }
 }
 
-fn page_of(route: Route) -> AnyView {
+fn page_of(route: Route) -> View {
     match route {
-        Route::Sessions | Route::Join => view! { <pages::sessions::Sessions/> }.into_any(),
-        Route::Session(id) => view! { <pages::session::Session id/> }.into_any(),
-        Route::Approvals => view! { <pages::approvals::Approvals/> }.into_any(),
-        Route::Approval(id) => view! { <pages::approvals::Approval id/> }.into_any(),
-        Route::Files(path) => view! { <pages::files::Files path/> }.into_any(),
-        Route::Host => view! { <pages::host::Host/> }.into_any(),
-        Route::Health => view! { <pages::host::Health/> }.into_any(),
-        Route::Devices => view! { <pages::host::Devices/> }.into_any(),
-        Route::Pairings => view! { <pages::host::Pairings/> }.into_any(),
-        Route::Policy => view! { <pages::host::Policy/> }.into_any(),
-        Route::Hosts => view! { <pages::hosts::Hosts/> }.into_any(),
-        Route::Settings => view! { <pages::settings::Settings/> }.into_any(),
+        Route::Sessions | Route::Join => view! { <pages::sessions::Sessions/> },
+        Route::Session(id) => view! { <pages::session::Session id/> },
+        Route::Approvals => view! { <pages::approvals::Approvals/> },
+        Route::Approval(id) => view! { <pages::approvals::Approval id/> },
+        Route::Files(path) => view! { <pages::files::Files path/> },
+        Route::Host => view! { <pages::host::Host/> },
+        Route::Health => view! { <pages::host::Health/> },
+        Route::Devices => view! { <pages::host::Devices/> },
+        Route::Pairings => view! { <pages::host::Pairings/> },
+        Route::Policy => view! { <pages::host::Policy/> },
+        Route::Hosts => view! { <pages::hosts::Hosts/> },
+        Route::Settings => view! { <pages::settings::Settings/> },
         #[cfg(debug_assertions)]
-        Route::Gallery => view! { <crate::gallery::Gallery/> }.into_any(),
+        Route::Gallery => view! { <crate::gallery::Gallery/> },
     }
 }
 
@@ -158,7 +159,7 @@ fn glyph(tab: Tab) -> Glyph {
 }
 
 /// The way to a tab, and how many questions wait behind it.
-fn tab_link(tab: Tab) -> impl IntoView {
+fn tab_link(tab: Tab) -> View {
     let (store, routes) = (Store::take(), Routes::take());
     let count = Signal::derive(move || match tab {
         Tab::Approvals => store.approvals.with(|approvals| approvals.waiting().len()),

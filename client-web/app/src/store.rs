@@ -15,7 +15,7 @@ use lanyard_pairing::link::LinkError;
 use lanyard_protocol::device::KeyStorage;
 use lanyard_protocol::health::HealthReport;
 use lanyard_protocol::id::SessionId;
-use lanyard_protocol::method::{Call, Health, Identity};
+use lanyard_protocol::method::{Call, Health, Identity, Request, Response};
 use lanyard_protocol::principal::Scope;
 use lanyard_web_link::{Joining, Link, Profiles, Status};
 use lanyard_web_state::approvals::Approvals;
@@ -134,6 +134,14 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// What became of a call, whichever it was.
+type Answer = Result<Response, Failed>;
+
+/// An answer as that of the call.
+fn read<C: Call>(answer: Answer) -> Result<C::Result, Failed> {
+    answer.and_then(|response| Link::read::<C>(response).map_err(Failed::from))
+}
+
 impl Store {
     /// Makes it, for everything below the current owner, and begins to look for a pairing.
     pub(crate) fn provide() -> Self {
@@ -180,11 +188,7 @@ impl Store {
     /// # Errors
     /// In words; see [`Failed`].
     pub(crate) async fn call<C: Call + 'static>(self, call: C) -> Result<C::Result, Failed> {
-        let link = self.link.try_get_value().flatten();
-        match link {
-            Some(link) => link.call(call).await.map_err(Failed::from),
-            None => Err(Failed::ended()),
-        }
+        read::<C>(self.carry(call.into_request()).await)
     }
 
     /// Carries out a call and hands what became of it to `then`, unless whatever asked is gone by then.
@@ -193,13 +197,7 @@ impl Store {
         call: C,
         then: impl FnOnce(Result<C::Result, Failed>) + 'static,
     ) {
-        let asker = StoredValue::new(());
-        spawn_local(async move {
-            let answer = self.call(call).await;
-            if asker.try_get_value().is_some() {
-                then(answer);
-            }
-        });
+        self.ask_any(call.into_request(), Box::new(move |answer| then(read::<C>(answer))));
     }
 
     /// The same for what is done rather than asked: a failure is said at the edge of the screen. `busy` is true until the
@@ -210,15 +208,47 @@ impl Store {
         call: C,
         then: impl FnOnce(C::Result) + 'static,
     ) {
+        let then = move |answer| read::<C>(answer).map(then);
+        self.tell_any(busy, call.into_request(), Box::new(then));
+    }
+
+    // Calls without their types: there are many methods, and what follows is compiled once instead of for each.
+
+    async fn carry(self, request: Request) -> Answer {
+        let link = self.link.try_get_value().flatten();
+        match link {
+            Some(link) => link.carry(request).await.map_err(Failed::from),
+            None => Err(Failed::ended()),
+        }
+    }
+
+    fn ask_any(self, request: Request, then: Box<dyn FnOnce(Answer)>) {
+        let asker = StoredValue::new(());
+        spawn_local(async move {
+            let answer = self.carry(request).await;
+            if asker.try_get_value().is_some() {
+                then(answer);
+            }
+        });
+    }
+
+    fn tell_any(
+        self,
+        busy: RwSignal<bool>,
+        request: Request,
+        then: Box<dyn FnOnce(Answer) -> Result<(), Failed>>,
+    ) {
         busy.set(true);
         let asker = StoredValue::new(());
         spawn_local(async move {
-            let answer = self.call(call).await;
+            let answer = self.carry(request).await;
             let _ = busy.try_set(false);
-            match answer {
-                Ok(result) if asker.try_get_value().is_some() => then(result),
-                Ok(_) => {}
-                Err(failed) => self.warn(failed.said),
+            let done = match answer {
+                Ok(_) if asker.try_get_value().is_none() => Ok(()),
+                answer => then(answer),
+            };
+            if let Err(failed) = done {
+                self.warn(failed.said);
             }
         });
     }

@@ -15,6 +15,7 @@ use lanyard_governance_api::policy::PolicyVersionSummary;
 use lanyard_governance_api::session::SessionInfo;
 use lanyard_protocol::Timestamp;
 use lanyard_web_ui::Button;
+use lanyard_web_view::{Content, For, View, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -239,13 +240,13 @@ impl<T: Listed> Listing<T> {
 
     /// The list. `what` completes "Fetching …"; `none` stands in its place when it is empty; `keep`: rows that are shown.
     /// Rows are kept as long as what they show, whatever happens to the others: so is the focus.
-    pub(crate) fn shown<V: IntoView + 'static>(
+    pub(crate) fn shown<V: Content + 'static>(
         self,
         what: &'static str,
-        none: impl Fn() -> AnyView + Send + Sync + 'static,
+        none: impl Fn() -> View + Send + Sync + 'static,
         keep: fn(&T) -> bool,
         row: impl Fn(&T) -> V + Copy + Send + Sync + 'static,
-    ) -> AnyView {
+    ) -> View {
         let Self { poll, held, busy, more } = self;
         let ids = Memo::new(move |_| {
             held.with(|held| held.rows.iter().filter(|row| keep(row)).map(Listed::id).collect::<Vec<_>>())
@@ -257,21 +258,21 @@ impl<T: Listed> Listing<T> {
                 let found = held.with(|held| held.find(&id).cloned());
                 found.or_else(|| before.cloned().flatten())
             });
-            (move || found.get().map(|item| row(&item).into_any())).into_any()
+            (move || found.get().map(|item| row(&item))).view()
         });
-        let state = view! { <State poll what/> }.into_any();
+        let state = view! { <State poll what/> };
         Rows { state, bare, none: Box::new(none), ids, one, rest, busy, more }.shown()
     }
 }
 
 /// What is shown of a list, whatever its rows are: once in the program, not once for each kind.
 struct Rows {
-    state: AnyView,
+    state: View,
     /// It is known, and there is nothing in it.
     bare: Memo<bool>,
-    none: Box<dyn Fn() -> AnyView + Send + Sync>,
+    none: Box<dyn Fn() -> View + Send + Sync>,
     ids: Memo<Vec<String>>,
-    one: Callback<(String,), AnyView>,
+    one: Callback<(String,), View>,
     /// There is more than these rows.
     rest: Memo<Option<usize>>,
     busy: RwSignal<bool>,
@@ -279,15 +280,15 @@ struct Rows {
 }
 
 impl Rows {
-    fn shown(self) -> AnyView {
+    fn shown(self) -> View {
         let Self { state, bare, none, ids, one, rest, busy, more } = self;
         let below = move || {
             let many = rest.get()?;
             Some(if many >= MOST {
                 let says = "That is as much as a page should hold. What is older is in the audit records.";
-                view! { <p class="soft center">{says}</p> }.into_any()
+                view! { <p class="soft center">{says}</p> }
             } else {
-                view! { <Button busy on_press=move || more.run(())>"Show more"</Button> }.into_any()
+                view! { <Button busy on_press=move || more.run(())>"Show more"</Button> }
             })
         };
         view! {
@@ -298,7 +299,6 @@ impl Rows {
             </div>
             {below}
         }
-        .into_any()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The console of central: what an organisation's people see of their hosts, and how they steer them.
 
-#![expect(unreachable_pub, reason = "the component macro makes the builders of a part's properties public")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod api;

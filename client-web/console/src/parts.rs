@@ -1,6 +1,7 @@
 //! Parts that several pages of the console are made of.
 
 use lanyard_web_ui::{Button, Code, Glyph, Icon, Kind, Pill, Problem, Sheet, TextArea, Tone, Waiting, copy};
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 
 use crate::poll::Poll;
@@ -9,8 +10,8 @@ use crate::poll::Poll;
 pub(crate) fn loaded<T>(
     poll: Poll<T>,
     what: &'static str,
-    show: impl Fn(T) -> AnyView + Send + Sync + 'static,
-) -> impl IntoView
+    show: impl Fn(T) -> View + Send + Sync + 'static,
+) -> View
 where
     T: Clone + PartialEq + Send + Sync + 'static,
 {
@@ -31,16 +32,15 @@ where
 {
     let any = Memo::new(move |_| poll.now.with(Option::is_some));
     move || match (poll.failed.get(), any.get()) {
-        (None, true) => ().into_any(),
-        (None, false) => view! { <Waiting what=format!("Fetching {what}")/> }.into_any(),
+        (None, true) => View::none(),
+        (None, false) => view! { <Waiting what=format!("Fetching {what}")/> },
         (Some(failed), false) if failed.is_gone() => view! {
             <Problem
                 title="There is nothing at this address"
                 meaning="It was removed, or it belongs to another tenant than the one you work in."
                 code=failed.code
             />
-        }
-        .into_any(),
+        },
         (Some(failed), any) => {
             let title = if any {
                 format!("What is shown of {what} may be old")
@@ -52,13 +52,12 @@ where
                     <Button on_press=move || poll.again()>"Try again"</Button>
                 </Problem>
             }
-            .into_any()
         }
     }
 }
 
 /// A word in a capsule, from its tone and itself.
-pub(crate) fn pill((tone, word): (Tone, &'static str)) -> impl IntoView {
+pub(crate) fn pill((tone, word): (Tone, &'static str)) -> View {
     view! { <Pill tone=tone>{word}</Pill> }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use lanyard_web_view::Effect;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;

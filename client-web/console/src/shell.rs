@@ -9,6 +9,7 @@ use lanyard_web_ui::{
     Button, Choice, ChoiceItem, Clock, Frame, Glyph, IconButton, KeyHelp, Kind, Problem, Returns, Sheet,
     SkipLink, TabLink, Toasts, Waiting, Wide,
 };
+use lanyard_web_view::{Content, Effect, View, component, view};
 use leptos::html;
 use leptos::prelude::*;
 
@@ -54,12 +55,13 @@ pub(crate) fn App() -> impl IntoView {
     let shown = move || {
         kind.get();
         if let Some(token_now) = token.get() {
-            return view! { <pages::sign_in::ByLink token=token_now done=move || token.set(None)/> }
-                .into_any();
+            return view! { <pages::sign_in::ByLink token=token_now done=move || token.set(None)/> };
         }
         match central.who.get_untracked() {
-            Who::Asking => view! { <main class="opening"><h1 class="unseen">"Lanyard"</h1><Waiting what="Opening"/></main> }.into_any(),
-            Who::Nobody => view! { <pages::sign_in::SignIn/> }.into_any(),
+            Who::Asking => {
+                view! { <main class="opening"><h1 class="unseen">"Lanyard"</h1><Waiting what="Opening"/></main> }
+            }
+            Who::Nobody => view! { <pages::sign_in::SignIn/> },
             Who::Unknown(failed) => view! {
                 <main class="full-page">
                     <h1 class="unseen">"Lanyard"</h1>
@@ -67,15 +69,14 @@ pub(crate) fn App() -> impl IntoView {
                         <Button kind=Kind::Primary on_press=move || central.identify()>"Try again"</Button>
                     </Problem>
                 </main>
-            }
-            .into_any(),
+            },
             Who::Person(_) => {
                 // Everything that is known is of one tenant and one person.
                 let anew = move || {
                     tenant.get();
                     view! { <Columns/> }
                 };
-                anew.into_any()
+                anew.view()
             }
         }
     };
@@ -111,32 +112,32 @@ fn Columns() -> impl IntoView {
     }
 }
 
-fn page_of(route: Route) -> AnyView {
+fn page_of(route: Route) -> View {
     match route {
-        Route::Overview | Route::SignIn => view! { <pages::overview::Overview/> }.into_any(),
-        Route::Hosts => view! { <pages::hosts::Hosts/> }.into_any(),
-        Route::Host(id) => view! { <pages::hosts::Host id/> }.into_any(),
-        Route::Enrolment => view! { <pages::enrolment::Enrolment/> }.into_any(),
-        Route::Sessions(host) => view! { <pages::sessions::Sessions host=host/> }.into_any(),
-        Route::Session(id) => view! { <pages::session::Session id/> }.into_any(),
-        Route::Approvals => view! { <pages::approvals::Approvals/> }.into_any(),
-        Route::Approval(id) => view! { <pages::approvals::Approval id/> }.into_any(),
-        Route::Pairings => view! { <pages::pairings::Pairings/> }.into_any(),
-        Route::Policy => view! { <pages::policy::Policy/> }.into_any(),
-        Route::PolicyEdit(from) => view! { <pages::policy::edit::Edit from=from/> }.into_any(),
+        Route::Overview | Route::SignIn => view! { <pages::overview::Overview/> },
+        Route::Hosts => view! { <pages::hosts::Hosts/> },
+        Route::Host(id) => view! { <pages::hosts::Host id/> },
+        Route::Enrolment => view! { <pages::enrolment::Enrolment/> },
+        Route::Sessions(host) => view! { <pages::sessions::Sessions host=host/> },
+        Route::Session(id) => view! { <pages::session::Session id/> },
+        Route::Approvals => view! { <pages::approvals::Approvals/> },
+        Route::Approval(id) => view! { <pages::approvals::Approval id/> },
+        Route::Pairings => view! { <pages::pairings::Pairings/> },
+        Route::Policy => view! { <pages::policy::Policy/> },
+        Route::PolicyEdit(from) => view! { <pages::policy::edit::Edit from=from/> },
         Route::PolicyCompare(from, to) => {
-            view! { <pages::policy::compare::Compare from=from to=to/> }.into_any()
+            view! { <pages::policy::compare::Compare from=from to=to/> }
         }
-        Route::PolicyTry => view! { <pages::policy::dry::Try/> }.into_any(),
-        Route::Jobs => view! { <pages::jobs::Jobs/> }.into_any(),
-        Route::NewJob(host) => view! { <pages::jobs::new::NewJob host=host/> }.into_any(),
-        Route::Job(id) => view! { <pages::jobs::Job id/> }.into_any(),
-        Route::Audit(session) => view! { <pages::audit::Audit session=session/> }.into_any(),
-        Route::Chains => view! { <pages::audit::chains::Chains/> }.into_any(),
-        Route::Telemetry => view! { <pages::telemetry::Telemetry/> }.into_any(),
-        Route::People => view! { <pages::people::People/> }.into_any(),
-        Route::Tenants => view! { <pages::people::Tenants/> }.into_any(),
-        Route::More => view! { <More/> }.into_any(),
+        Route::PolicyTry => view! { <pages::policy::dry::Try/> },
+        Route::Jobs => view! { <pages::jobs::Jobs/> },
+        Route::NewJob(host) => view! { <pages::jobs::new::NewJob host=host/> },
+        Route::Job(id) => view! { <pages::jobs::Job id/> },
+        Route::Audit(session) => view! { <pages::audit::Audit session=session/> },
+        Route::Chains => view! { <pages::audit::chains::Chains/> },
+        Route::Telemetry => view! { <pages::telemetry::Telemetry/> },
+        Route::People => view! { <pages::people::People/> },
+        Route::Tenants => view! { <pages::people::Tenants/> },
+        Route::More => view! { <More/> },
     }
 }
 
@@ -157,7 +158,7 @@ fn glyph(part: Part) -> Glyph {
 }
 
 /// The way to a part, and how many questions wait behind it.
-fn part_link(part: Part) -> impl IntoView {
+fn part_link(part: Part) -> View {
     let (central, routes) = (Central::take(), Routes::take());
     let count = Signal::derive(move || if part == Part::Approvals { central.waiting_count() } else { 0 });
     let current = Signal::derive(move || {

@@ -168,22 +168,29 @@ impl Link {
     /// # Errors
     /// See [`CallError`].
     pub async fn call<C: Call + 'static>(&self, call: C) -> Result<C::Result, CallError> {
-        let (method, answer) = self.request(call.into_request())?;
-        let response = match answer.await {
-            Ok(answer) => answer?,
-            Err(oneshot::Canceled) => return Err(CallError::Ended),
-        };
-        // The client has checked that the answer is of the method called.
-        C::from_response(response).ok_or_else(|| {
-            CallError::Unsent(format!("the host answered {} with another method", method.name()))
-        })
+        Self::read::<C>(self.carry(call.into_request()).await?)
     }
 
-    /// [`Link::call`] without its types, so that little of it is compiled once for each method.
-    fn request(
-        &self,
-        request: Request,
-    ) -> Result<(Method, oneshot::Receiver<Result<Response, CallError>>), CallError> {
+    /// [`Link::call`] without its types, for callers of which little should be compiled once for each method.
+    /// [`Link::read`] gives the answer its type.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn carry(&self, request: Request) -> Result<Response, CallError> {
+        let answer = self.request(request)?;
+        answer.await.unwrap_or(Err(CallError::Ended))
+    }
+
+    /// What [`Link::carry`] gave, as the answer to a call.
+    ///
+    /// # Errors
+    /// [`CallError::Unsent`] where it answers another method, which the client has ruled out.
+    pub fn read<C: Call>(response: Response) -> Result<C::Result, CallError> {
+        C::from_response(response)
+            .ok_or_else(|| CallError::Unsent("the host answered with another method".to_owned()))
+    }
+
+    fn request(&self, request: Request) -> Result<oneshot::Receiver<Result<Response, CallError>>, CallError> {
         let method = request.method();
         let (tell, answer) = oneshot::channel();
         self.0.pump.act(|driver, _| {
@@ -194,7 +201,7 @@ impl Link {
             if let RequestId::Number(number) = id {
                 self.0.callers.borrow_mut().0.insert(number, Caller { method, tell });
             }
-            Ok((method, answer))
+            Ok(answer)
         })
     }
 

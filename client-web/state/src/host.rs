@@ -23,9 +23,8 @@ pub fn condition(report: &HealthReport) -> &'static str {
 
 /// What is not as it should be, the worst first: what was found, and what to do.
 pub fn troubles(report: &HealthReport) -> Vec<(HealthStatus, String, Option<String>)> {
-    let mut bad: Vec<_> = report.checks.iter().filter(|check| check.status != HealthStatus::Ok).collect();
-    bad.sort_by_key(|check| std::cmp::Reverse(check.status));
-    let told = bad.into_iter().map(|check| {
+    let of = |status| report.checks.iter().filter(move |check| check.status == status);
+    let told = of(HealthStatus::Bad).chain(of(HealthStatus::Degraded)).map(|check| {
         (
             check.status,
             full_stop(&words::sentence(&check.message)),
@@ -59,7 +58,7 @@ pub fn week_words(days: &[TaskDay]) -> String {
         None => "none".to_owned(),
         // Only what is whole says so: 99.96 % is not all of them.
         Some((all, share)) if share >= 100.0 => format!("{all} · all done"),
-        Some((all, share)) => format!("{all} · {:.1} % done", (share * 10.0).floor() / 10.0),
+        Some((all, share)) => format!("{all} · {} % done", words::tenths((share * 10.0).floor() / 10.0)),
     }
 }
 
@@ -229,7 +228,10 @@ fn full_stop(text: &str) -> String {
 
 fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| std::iter::once(first.to_ascii_lowercase()).chain(letters).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

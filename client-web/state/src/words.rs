@@ -20,10 +20,16 @@ pub fn bytes(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 || value >= 9.95 {
-        format!("{value:.0} {}", UNITS[unit])
+        format!("{} {}", value.round_ties_even() as u64, UNITS[unit])
     } else {
-        format!("{value:.1} {}", UNITS[unit])
+        format!("{} {}", tenths(value), UNITS[unit])
     }
+}
+
+/// A positive number with one digit after the point. What the library has for floating point is 15 KB of program.
+pub fn tenths(number: f64) -> String {
+    let tenths = (number * 10.0).round_ties_even() as u64;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// A number with its noun: `1 session`, `2 sessions`. For nouns whose plural ends in s.
@@ -64,13 +70,15 @@ pub fn path_end(path: &str) -> String {
     }
 }
 
-/// A text with its first letter in upper case.
+/// A text with its first letter in upper case, if that is of a western European language: the tables of all the others
+/// would be a fortieth of the page's program.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
-    }
+    let first = letters.next().map(|first| match first {
+        'à'..='ö' | 'ø'..='þ' => char::from_u32(u32::from(first) - 0x20).unwrap_or(first),
+        _ => first.to_ascii_uppercase(),
+    });
+    first.into_iter().chain(letters).collect()
 }
 
 #[cfg(test)]
@@ -118,5 +126,7 @@ mod tests {
         assert_eq!(path_end("/"), "/");
         assert_eq!(path_end(r"C:\Users\ada\code"), r"…\ada\code");
         assert_eq!(sentence("ämter"), "Ämter");
+        assert_eq!(sentence("÷ is kept"), "÷ is kept");
+        assert_eq!(sentence(""), "");
     }
 }

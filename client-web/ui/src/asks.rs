@@ -9,6 +9,7 @@ use lanyard_web_state::approvals::SHOWN_LINES;
 use lanyard_web_state::approvals::words::{self, Fact};
 use lanyard_web_state::diff;
 use lanyard_web_state::visible::{self, Marks};
+use lanyard_web_view::{Content, View, component, view};
 use leptos::prelude::*;
 
 use crate::{Code, DiffView, Long, Tone};
@@ -20,34 +21,34 @@ pub fn tone(request: &ApprovalRequest) -> Tone {
 
 /// What would happen and the circumstances, in the order in which they are read: which file it is stands before what
 /// changes in it; what runs stands before where. `whole`: all of it is shown, not only its beginning.
-pub fn content(request: &ApprovalRequest, whole: RwSignal<bool>) -> AnyView {
+pub fn content(request: &ApprovalRequest, whole: RwSignal<bool>) -> View {
     let what = what(&request.detail, whole);
     let facts = view! { <Facts facts=words::circumstances(request)/> };
     let names_first = matches!(request.detail, ApprovalDetail::FileChange(_));
-    if names_first { (facts, what).into_any() } else { (what, facts).into_any() }
+    View::all(if names_first { vec![facts, what] } else { vec![what, facts] })
 }
 
 /// Why it is asked.
-pub fn reasons(request: &ApprovalRequest) -> impl IntoView + use<> {
+pub fn reasons(request: &ApprovalRequest) -> View {
     let reasons = request.reasons.iter().map(|reason| {
         view! { <li>{visible::line(reason, Marks::Written).into_owned()}</li> }
     });
     view! { <ul class="ask-reasons" aria-label="Why it is asked">{reasons.collect_view()}</ul> }
 }
 
-fn what(detail: &ApprovalDetail, whole: RwSignal<bool>) -> AnyView {
+fn what(detail: &ApprovalDetail, whole: RwSignal<bool>) -> View {
     match detail {
         ApprovalDetail::Command(command) => command_view(command, whole),
         ApprovalDetail::FileChange(change) => change_view(change),
         ApprovalDetail::Http(http) => http_view(http, whole),
         ApprovalDetail::Other(other) => {
             let text = visible::block(&other.text, Marks::Written).into_owned();
-            view! { <Code text=text/> }.into_any()
+            view! { <Code text=text/> }
         }
     }
 }
 
-fn command_view(command: &CommandDetail, whole: RwSignal<bool>) -> AnyView {
+fn command_view(command: &CommandDetail, whole: RwSignal<bool>) -> View {
     let shell = command.shell.as_ref().map(|shell| {
         let text = visible::block(shell, Marks::Written).into_owned();
         view! { <pre class="code ask-shell"><code>{text}</code></pre> }
@@ -74,11 +75,10 @@ fn command_view(command: &CommandDetail, whole: RwSignal<bool>) -> AnyView {
             {stdin}
         </div>
     }
-    .into_any()
 }
 
 /// One command: every word a box of its own, so that it is seen where it begins and ends.
-fn argv_view(argv: &[String]) -> impl IntoView + use<> {
+fn argv_view(argv: &[String]) -> View {
     let words = words::arguments(argv).into_iter().enumerate().map(|(at, word)| {
         let space = (at > 0).then_some(" ");
         view! { {space}<span class="arg" class:arg-quoted=word.quoted>{word.text}</span> }
@@ -86,13 +86,13 @@ fn argv_view(argv: &[String]) -> impl IntoView + use<> {
     view! { <pre class="code ask-argv"><code>{words.collect_view()}</code></pre> }
 }
 
-fn change_view(change: &FileChangeDetail) -> AnyView {
+fn change_view(change: &FileChangeDetail) -> View {
     let parsed = Arc::new(diff::parse(&change.diff, Marks::Written));
     let label = format!("Changes to {}", change.path);
-    view! { <DiffView diff=Signal::stored(parsed) label truncated=change.truncated/> }.into_any()
+    view! { <DiffView diff=Signal::stored(parsed) label truncated=change.truncated/> }
 }
 
-fn http_view(http: &HttpDetail, whole: RwSignal<bool>) -> AnyView {
+fn http_view(http: &HttpDetail, whole: RwSignal<bool>) -> View {
     let line = |text: &str| visible::line(text, Marks::Written).into_owned();
     let headers = http.headers.iter().map(|header| line(header)).collect::<Vec<_>>().join("\n");
     let headers = (!headers.is_empty()).then(|| {
@@ -110,7 +110,6 @@ fn http_view(http: &HttpDetail, whole: RwSignal<bool>) -> AnyView {
             {body}
         </div>
     }
-    .into_any()
 }
 
 /// Names and what they stand for; what deserves a second look stands out.
@@ -120,8 +119,11 @@ pub fn Facts(
     facts: Vec<Fact>,
 ) -> impl IntoView {
     let lines = facts.into_iter().map(|fact| {
-        let value =
-            if fact.code { view! { <code>{fact.value}</code> }.into_any() } else { fact.value.into_any() };
+        let value = if fact.code {
+            view! { <code>{fact.value}</code> }
+        } else {
+            fact.value.view()
+        };
         view! {
             <div class:fact-grave=fact.grave>
                 <dt>{fact.label}</dt>

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use lanyard_web_state::diff::{Diff, End, Kind as Change, Line, Row, Side, Span, side_by_side};
 use lanyard_web_state::words;
+use lanyard_web_view::{Content, Effect, View, component, view};
 use leptos::html;
 use leptos::prelude::*;
 
@@ -61,12 +62,12 @@ pub fn DiffView(
     let body = move || {
         let diff = diff.get();
         if diff.is_empty() {
-            return view! { <p class="diff-none">"Nothing to show as text: the file is data, or was only moved."</p> }.into_any();
+            return view! { <p class="diff-none">"Nothing to show as text: the file is data, or was only moved."</p> };
         }
         let lines = laid_out(&diff, sides.get());
         if lines.len() <= WHOLE_ROWS {
             let rows = lines.iter().map(|line| row(&diff, *line)).collect_view();
-            return view! { <div class="diff-rows">{rows}</div> }.into_any();
+            return view! { <div class="diff-rows">{rows}</div> };
         }
         let (first, end) = (0_i64, i64::try_from(lines.len()).unwrap_or(i64::MAX));
         let one = move |number: i64| {
@@ -78,7 +79,6 @@ pub fn DiffView(
                 <VirtualList first end estimate=20.0 label row=one/>
             </div>
         }
-        .into_any()
     };
     let long = move || diff.with(|diff| diff.rows.len() > WHOLE_ROWS);
     view! {
@@ -91,7 +91,7 @@ pub fn DiffView(
                 tabindex="0"
                 role="region"
                 aria-label=move || label.get()
-                style=("--diff-digits", digits)
+                style:--diff-digits=digits
             >
                 {body}
             </div>
@@ -142,24 +142,24 @@ fn laid_out(diff: &Diff, sides: bool) -> Vec<Side> {
     if sides { side_by_side(diff) } else { (0..diff.rows.len()).map(Side::Whole).collect() }
 }
 
-fn row(diff: &Diff, side: Side) -> AnyView {
+fn row(diff: &Diff, side: Side) -> View {
     match side {
-        Side::Whole(at) => diff.rows.get(at).map(inline).into_any(),
+        Side::Whole(at) => diff.rows.get(at).map(inline).view(),
         Side::Two(left, right) => {
             let cell = |at: Option<usize>, right: bool| half(at.and_then(|at| diff.rows.get(at)), right);
-            view! { <div class="diff-pair">{cell(left, false)}{cell(right, true)}</div> }.into_any()
+            view! { <div class="diff-pair">{cell(left, false)}{cell(right, true)}</div> }
         }
     }
 }
 
-fn inline(row: &Row) -> AnyView {
+fn inline(row: &Row) -> View {
     match row {
         Row::Hunk { old, new, about } => {
             let line = if *new > 0 { new } else { old };
             let about = if about.is_empty() { String::new() } else { format!(" · {about}") };
-            view! { <div class="diff-hunk">{format!("Line {line}{about}")}</div> }.into_any()
+            view! { <div class="diff-hunk">{format!("Line {line}{about}")}</div> }
         }
-        Row::Note(text) => view! { <div class="diff-note">{text.clone()}</div> }.into_any(),
+        Row::Note(text) => view! { <div class="diff-note">{text.clone()}</div> },
         Row::Line(line) => {
             let class = format!("diff-line {}", class_of(line.kind));
             view! {
@@ -169,15 +169,14 @@ fn inline(row: &Row) -> AnyView {
                     {content(line)}
                 </div>
             }
-            .into_any()
         }
     }
 }
 
 /// One side of a pair; without a line an empty ground.
-fn half(row: Option<&Row>, right: bool) -> AnyView {
+fn half(row: Option<&Row>, right: bool) -> View {
     let Some(Row::Line(line)) = row else {
-        return view! { <div class="diff-half diff-gap"></div> }.into_any();
+        return view! { <div class="diff-half diff-gap"></div> };
     };
     let no = if right { line.new } else { line.old };
     view! {
@@ -186,13 +185,16 @@ fn half(row: Option<&Row>, right: bool) -> AnyView {
             {content(line)}
         </div>
     }
-    .into_any()
 }
 
-fn content(line: &Line) -> impl IntoView + use<> {
+fn content(line: &Line) -> View {
     let piece = |span: &Span| {
         let text = span.text.clone();
-        if span.changed { view! { <mark>{text}</mark> }.into_any() } else { text.into_any() }
+        if span.changed {
+            view! { <mark>{text}</mark> }
+        } else {
+            text.view()
+        }
     };
     let pieces = line.spans.iter().map(piece).collect_view();
     let sign = if line.continued { "\u{21aa}" } else { line.kind.sign() };
@@ -225,7 +227,7 @@ fn number(number: Option<u32>) -> String {
 }
 
 /// What is not there is said.
-fn left_out(rows: usize, truncated: bool) -> Option<impl IntoView> {
+fn left_out(rows: usize, truncated: bool) -> Option<View> {
     let said = match (rows, truncated) {
         (0, false) => return None,
         (0, true) => "The diff is longer than is sent and ends here. The rest is not shown.".to_owned(),

@@ -1,5 +1,7 @@
 //! What is drawn: curves, QR codes, digits to compare.
 
+use lanyard_web_state::words::tenths;
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use qrcode::{Color, EcLevel};
 
@@ -19,7 +21,7 @@ pub fn Sparkline(
     #[prop(into)]
     label: Signal<String>,
 ) -> impl IntoView {
-    let view_box = format!("0 0 {} {}", CURVE.0, CURVE.1);
+    let view_box = format!("0 0 {} {}", tenths(CURVE.0), tenths(CURVE.1));
     view! {
         <svg class="sparkline" viewBox=view_box preserveAspectRatio="none" role="img" aria-label=move || label.get()>
             <polyline points=move || points.with(|points| curve(points))></polyline>
@@ -38,12 +40,12 @@ fn curve(points: &[f64]) -> String {
     let place = |(at, point): (usize, f64)| {
         // A margin above and below, so that the line is not cut.
         let y = (height - 2.0) - (point - bottom) / range * (height - 4.0);
-        format!("{:.1},{:.1}", at as f64 * step, y)
+        format!("{},{}", tenths(at as f64 * step), tenths(y))
     };
     let mut corners: Vec<String> = known().enumerate().map(place).collect();
     if let [only] = corners.as_slice() {
         let y = only.split(',').nth(1).unwrap_or("0").to_owned();
-        corners.push(format!("{width},{y}"));
+        corners.push(format!("{},{y}", tenths(width)));
     }
     corners.join(" ")
 }
@@ -58,17 +60,14 @@ pub fn QrCode(
     #[prop(into)]
     label: Signal<String>,
 ) -> impl IntoView {
-    let drawn = move || {
-        match modules(&text.get()) {
+    let drawn = move || match modules(&text.get()) {
         Some((size, path)) => view! {
             <svg class="qr" viewBox=format!("0 0 {size} {size}") role="img" aria-label=move || label.get() shape-rendering="crispEdges">
                 <rect class="qr-light" width=size.to_string() height=size.to_string()></rect>
                 <path class="qr-dark" d=path></path>
             </svg>
-        }
-        .into_any(),
-        None => view! { <p>"This is too long for a QR code. Copy the link instead."</p> }.into_any(),
-    }
+        },
+        None => view! { <p>"This is too long for a QR code. Copy the link instead."</p> },
     };
     view! { <div class="qr-frame">{drawn}</div> }
 }

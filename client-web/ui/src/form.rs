@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 /// Ties labels, hints and faults to their fields.
@@ -11,7 +12,7 @@ fn fresh_id(kind: &str) -> String {
 }
 
 /// What is said under a field: its fault, else its hint.
-fn under(id: &str, hint: MaybeProp<String>, error: Signal<Option<String>>) -> impl IntoView + use<> {
+fn under(id: &str, hint: MaybeProp<String>, error: Signal<Option<String>>) -> View {
     let id = format!("{id}-said");
     let said = move || error.get().or_else(|| hint.get());
     view! {

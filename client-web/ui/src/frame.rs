@@ -1,5 +1,6 @@
 //! The frame that both pages stand in: how wide the window is, one page with its head, tabs, the way to the content.
 
+use lanyard_web_view::{Effect, component, view};
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;

@@ -1,5 +1,6 @@
 //! A small set of pictures, drawn as lines on a grid of 24.
 
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 /// Which picture.

@@ -1,5 +1,6 @@
 //! The keyboard of a page: rows by `j`, `k` and the arrows, search, help, and whatever letters the page has itself.
 
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, KeyboardEvent};

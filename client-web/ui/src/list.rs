@@ -8,6 +8,7 @@ mod heights;
 
 use std::collections::HashMap;
 
+use lanyard_web_view::{Content, Effect, For, component, view};
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -55,7 +56,7 @@ pub fn VirtualList<F, V>(
 ) -> impl IntoView
 where
     F: Fn(i64) -> V + Clone + Send + Sync + 'static,
-    V: IntoView + 'static,
+    V: Content + 'static,
 {
     let list = Windowed::new(first, end, estimate);
     let Windowed { frame, span, .. } = list;
@@ -77,11 +78,17 @@ where
     };
     view! {
         <div class="list" role="list" node_ref=frame aria-label=move || label.get()>
-            <div class="list-space" aria-hidden="true" style:height=move || format!("{}px", span.get().above)></div>
+            <div class="list-space" aria-hidden="true" style:height=move || pixels(span.get().above)></div>
             <For each=rows key=|number| *number children=one/>
-            <div class="list-space" aria-hidden="true" style:height=move || format!("{}px", span.get().below)></div>
+            <div class="list-space" aria-hidden="true" style:height=move || pixels(span.get().below)></div>
         </div>
     }
+}
+
+/// A length as a style, written by the browser: what the library has for that is 8 KB of program.
+fn pixels(length: f64) -> String {
+    let length = js_sys::Number::from(length).to_string_with_radix(10).map(String::from).unwrap_or_default();
+    format!("{length}px")
 }
 
 /// What a list's element, rows and observers share. `Copy`.

@@ -2,10 +2,11 @@
 
 use lanyard_web_state::ansi::{Colour, Line, Span};
 use lanyard_web_state::words;
+use lanyard_web_view::{Content, View, view};
 use leptos::prelude::*;
 
 /// One line of output.
-pub fn output_line(line: &Line) -> impl IntoView + use<> {
+pub fn output_line(line: &Line) -> View {
     let spans = line.spans.iter().map(span_view).collect_view();
     let cut = (line.cut > 0).then(|| {
         let more = words::count(line.cut.into(), "more character");
@@ -14,9 +15,9 @@ pub fn output_line(line: &Line) -> impl IntoView + use<> {
     view! { <span class="output-line">{spans}{cut}"\n"</span> }
 }
 
-fn span_view(span: &Span) -> AnyView {
+fn span_view(span: &Span) -> View {
     if span.style.is_plain() {
-        return span.text.clone().into_any();
+        return span.text.clone().view();
     }
     let mut class = String::new();
     class.push_str(match span.style.colour {
@@ -34,5 +35,5 @@ fn span_view(span: &Span) -> AnyView {
     {
         class.push_str(if on { name } else { "" });
     }
-    view! { <span class=class.trim_end().to_owned()>{span.text.clone()}</span> }.into_any()
+    view! { <span class=class.trim_end().to_owned()>{span.text.clone()}</span> }
 }

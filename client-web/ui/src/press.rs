@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use lanyard_web_view::{Effect, component, view};
 use leptos::leptos_dom::helpers::set_timeout_with_handle;
 use leptos::prelude::*;
 

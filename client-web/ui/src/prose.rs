@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lanyard_web_state::markdown::{Block, Document, Inline, Item};
+use lanyard_web_view::{Content, For, View, component, view};
 use leptos::prelude::*;
 
 use crate::copying::copy;
@@ -34,29 +35,29 @@ pub fn Prose(
     }
 }
 
-fn block_view(block: &Block) -> AnyView {
+fn block_view(block: &Block) -> View {
     match block {
-        Block::Paragraph(text) => view! { <p dir="auto">{inlines(text)}</p> }.into_any(),
+        Block::Paragraph(text) => view! { <p dir="auto">{inlines(text)}</p> },
         // The page's own headings are above these.
-        Block::Heading { level: 1 | 2, text } => view! { <h3 dir="auto">{inlines(text)}</h3> }.into_any(),
-        Block::Heading { level: 3, text } => view! { <h4 dir="auto">{inlines(text)}</h4> }.into_any(),
-        Block::Heading { text, .. } => view! { <h5 dir="auto">{inlines(text)}</h5> }.into_any(),
-        Block::Code { language, text, .. } => code(language.clone(), text.clone()).into_any(),
+        Block::Heading { level: 1 | 2, text } => view! { <h3 dir="auto">{inlines(text)}</h3> },
+        Block::Heading { level: 3, text } => view! { <h4 dir="auto">{inlines(text)}</h4> },
+        Block::Heading { text, .. } => view! { <h5 dir="auto">{inlines(text)}</h5> },
+        Block::Code { language, text, .. } => code(language.clone(), text.clone()),
         Block::List { start: None, items } => {
-            view! { <ul>{items.iter().map(item).collect_view()}</ul> }.into_any()
+            view! { <ul>{items.iter().map(item).collect_view()}</ul> }
         }
         Block::List { start: Some(start), items } => {
-            view! { <ol start=start.to_string()>{items.iter().map(item).collect_view()}</ol> }.into_any()
+            view! { <ol start=start.to_string()>{items.iter().map(item).collect_view()}</ol> }
         }
         Block::Quote(blocks) => {
-            view! { <blockquote>{blocks.iter().map(block_view).collect_view()}</blockquote> }.into_any()
+            view! { <blockquote>{blocks.iter().map(block_view).collect_view()}</blockquote> }
         }
-        Block::Table { head, rows } => table(head, rows).into_any(),
-        Block::Rule => view! { <hr/> }.into_any(),
+        Block::Table { head, rows } => table(head, rows),
+        Block::Rule => view! { <hr/> },
     }
 }
 
-fn item(item: &Item) -> impl IntoView + use<> {
+fn item(item: &Item) -> View {
     let done = item.done.map(|done| {
         let (mark, said) = if done { ("☑ ", "done: ") } else { ("☐ ", "open: ") };
         view! { <span aria-hidden="true">{mark}</span><span class="unseen">{said}</span> }
@@ -64,27 +65,27 @@ fn item(item: &Item) -> impl IntoView + use<> {
     let is_task = item.done.is_some();
     // A single paragraph needs no distance of its own.
     let content = match item.blocks.as_slice() {
-        [Block::Paragraph(text)] => inlines(text).into_any(),
+        [Block::Paragraph(text)] => View::all(inlines(text)),
         [Block::Paragraph(text), rest @ ..] => {
-            view! { {inlines(text)} {rest.iter().map(block_view).collect_view()} }.into_any()
+            view! { {inlines(text)} {rest.iter().map(block_view).collect_view()} }
         }
-        blocks => blocks.iter().map(block_view).collect_view().into_any(),
+        blocks => View::all(blocks.iter().map(block_view).collect()),
     };
     view! { <li class:task=is_task dir="auto">{done}{content}</li> }
 }
 
-fn inlines(text: &[Inline]) -> Vec<AnyView> {
+fn inlines(text: &[Inline]) -> Vec<View> {
     text.iter().map(inline).collect()
 }
 
-fn inline(piece: &Inline) -> AnyView {
+fn inline(piece: &Inline) -> View {
     match piece {
-        Inline::Text(text) => text.clone().into_any(),
-        Inline::Code(text) => view! { <code>{text.clone()}</code> }.into_any(),
-        Inline::Strong(text) => view! { <strong>{inlines(text)}</strong> }.into_any(),
-        Inline::Emphasis(text) => view! { <em>{inlines(text)}</em> }.into_any(),
-        Inline::Struck(text) => view! { <s>{inlines(text)}</s> }.into_any(),
-        Inline::Break => view! { <br/> }.into_any(),
+        Inline::Text(text) => text.clone().view(),
+        Inline::Code(text) => view! { <code>{text.clone()}</code> },
+        Inline::Strong(text) => view! { <strong>{inlines(text)}</strong> },
+        Inline::Emphasis(text) => view! { <em>{inlines(text)}</em> },
+        Inline::Struck(text) => view! { <s>{inlines(text)}</s> },
+        Inline::Break => view! { <br/> },
         Inline::Link { target, text } => {
             let plain = matches!(text.as_slice(), [Inline::Text(text)] if *text == target.href || *text == target.host);
             // What a link is called says nothing about where it leads.
@@ -96,12 +97,11 @@ fn inline(piece: &Inline) -> AnyView {
                 </a>
                 {host}
             }
-            .into_any()
         }
     }
 }
 
-fn code(language: String, text: String) -> impl IntoView {
+fn code(language: String, text: String) -> View {
     let label = if language.is_empty() { "code".to_owned() } else { language };
     let copied = RwSignal::new(false);
     let source = text.clone();
@@ -119,7 +119,7 @@ fn code(language: String, text: String) -> impl IntoView {
     }
 }
 
-fn table(head: &[Vec<Inline>], rows: &[Vec<Vec<Inline>>]) -> impl IntoView + use<> {
+fn table(head: &[Vec<Inline>], rows: &[Vec<Vec<Inline>>]) -> View {
     let head = head.iter().map(|cell| view! { <th scope="col">{inlines(cell)}</th> }).collect_view();
     let row = |row: &Vec<Vec<Inline>>| {
         let cells = row.iter().map(|cell| view! { <td>{inlines(cell)}</td> }).collect_view();

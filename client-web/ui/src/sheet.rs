@@ -3,6 +3,7 @@
 //! It is the browser's own `dialog`: what lies behind is out of reach, Escape closes it, and the focus returns to where it
 //! was.
 
+use lanyard_web_view::{Effect, component, view};
 use leptos::html;
 use leptos::prelude::*;
 

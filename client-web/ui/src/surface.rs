@@ -1,5 +1,6 @@
 //! What things stand on: cards, rows, sections, and the forms that empty and bad states take.
 
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::icon::{Glyph, Icon};
@@ -115,13 +116,11 @@ pub fn Row(
     match (href.get_untracked(), on_press) {
         (Some(_), _) => view! {
             <a class=class href=move || href.get() aria-current=current>{words}</a>
-        }
-        .into_any(),
+        },
         (None, Some(on_press)) => view! {
             <button type="button" class=class aria-current=current on:click=move |_| on_press.run(())>{words}</button>
-        }
-        .into_any(),
-        (None, None) => view! { <div class=class>{words}</div> }.into_any(),
+        },
+        (None, None) => view! { <div class=class>{words}</div> },
     }
 }
 

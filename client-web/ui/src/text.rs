@@ -1,5 +1,6 @@
 //! Text of machines: code, output, ids. It wraps or scrolls inside its own box, the page never scrolls sideways.
 
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 /// Lines shown before somebody asks for the rest.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lanyard_protocol::Timestamp;
 use lanyard_web_state::words;
+use lanyard_web_view::{component, view};
 use leptos::leptos_dom::helpers::set_timeout_with_handle;
 use leptos::prelude::*;
 
@@ -55,7 +56,7 @@ pub fn Countdown(
     view! {
         <div class="countdown">
             <div class="bar" aria-hidden="true">
-                <div class="bar-fill bar-ask" style:transform=move || format!("scaleX({:.4})", share())></div>
+                <div class="bar-fill bar-ask" style:transform=move || scaled(share())></div>
             </div>
             <p class="countdown-words">
                 {move || before.get().map(|before| format!("{before} "))}
@@ -84,11 +85,17 @@ pub fn Progress(
             aria-label=move || label.get()
             aria-valuemin="0"
             aria-valuemax="100"
-            aria-valuenow=move || percent().to_string()
+            aria-valuenow=move || (percent() as u32).to_string()
         >
-            <div class="bar-fill" style:transform=move || format!("scaleX({:.4})", percent() / 100.0)></div>
+            <div class="bar-fill" style:transform=move || scaled(percent() / 100.0)></div>
         </div>
     }
+}
+
+/// As a style: the share, from 0 to 1, of a bar's length.
+fn scaled(share: f64) -> String {
+    let parts = (share * 10_000.0).round() as u32;
+    format!("scaleX({}.{:04})", parts / 10_000, parts % 10_000)
 }
 
 /// Something is under way: said only once it has taken a moment.

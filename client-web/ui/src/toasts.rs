@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lanyard_web_view::{Effect, For, component, view};
 use leptos::html;
 use leptos::leptos_dom::helpers::set_timeout;
 use leptos::prelude::*;

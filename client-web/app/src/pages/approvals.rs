@@ -19,6 +19,7 @@ use lanyard_web_state::approvals::words::{self, Names};
 use lanyard_web_state::approvals::{Question, Settled, Want};
 use lanyard_web_state::words::{left, risk};
 use lanyard_web_ui::{Ago, Button, Card, Empty, Kind, Pill, Problem, Row, Section, Tone, Waiting};
+use lanyard_web_view::{Effect, For, component, view};
 use leptos::prelude::*;
 
 use crate::route::{Route, Routes, Tab};
@@ -73,9 +74,9 @@ pub(crate) fn Approvals() -> impl IntoView {
     let loaded = Memo::new(move |_| store.approvals.with(|queue| queue.is_loaded()));
     let empty = Memo::new(move |_| store.approvals.with(|queue| queue.waiting().is_empty()));
     let queue = move || match (empty.get(), loaded.get()) {
-        (false, _) => view! { <Queue/> }.into_any(),
-        (true, false) => view! { <Waiting what="Asking the host"/> }.into_any(),
-        (true, true) => view! { <Nothing/> }.into_any(),
+        (false, _) => view! { <Queue/> },
+        (true, false) => view! { <Waiting what="Asking the host"/> },
+        (true, true) => view! { <Nothing/> },
     };
     let more = move || {
         (!aside).then(|| {
@@ -174,8 +175,8 @@ fn Soonest(id: ApprovalId, #[prop(into)] moved: Signal<u64>) -> impl IntoView {
     // A record that only gained a receipt is no reason to build the card anew.
     let there = Memo::new(move |_| record.with(Option::is_some));
     move || match (there.get(), record.get_untracked()) {
-        (true, Some(record)) => view! { <ApprovalCard record moved/> }.into_any(),
-        _ => view! { <Announced id=id.clone()/> }.into_any(),
+        (true, Some(record)) => view! { <ApprovalCard record moved/> },
+        _ => view! { <Announced id=id.clone()/> },
     }
 }
 
@@ -274,13 +275,13 @@ fn Earlier() -> impl IntoView {
     };
     move || {
         if !asked.get() {
-            return view! { <Button kind=Kind::Quiet on_press=ask>"Earlier answers …"</Button> }.into_any();
+            return view! { <Button kind=Kind::Quiet on_press=ask>"Earlier answers …"</Button> };
         }
         let rows = rows();
         let none =
             rows.is_empty().then(|| view! { <p class="soft">"None from before this page was opened."</p> });
         let rows = rows.into_iter().map(|settled| view! { <EndedRow settled/> }).collect_view();
-        view! { <Section title="Earlier">{none}{rows}</Section> }.into_any()
+        view! { <Section title="Earlier">{none}{rows}</Section> }
     }
 }
 
@@ -317,16 +318,16 @@ pub(crate) fn Approval(
         }
     });
     move || match (there.get(), known.get_untracked()) {
-        (true, Some(record)) => view! { <Whole record/> }.into_any(),
+        (true, Some(record)) => view! { <Whole record/> },
         _ => {
             let body = move || {
                 if missing.get() {
-                    view! { <Missing/> }.into_any()
+                    view! { <Missing/> }
                 } else {
-                    view! { <Waiting what="Looking for the question"/> }.into_any()
+                    view! { <Waiting what="Looking for the question"/> }
                 }
             };
-            view! { <Page title="Approval" back=Route::Approvals>{body}</Page> }.into_any()
+            view! { <Page title="Approval" back=Route::Approvals>{body}</Page> }
         }
     }
 }

@@ -13,6 +13,7 @@ use lanyard_protocol::method::{FilePage, FilePiece, GetFile, ListFiles, ListWork
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::files::{crumbs, is_above, name_of, problem, shown_name, workspace_of};
 use lanyard_web_ui::{Ago, Button, Empty, Glyph, Kind, Problem, Row, Waiting};
+use lanyard_web_view::{Effect, component, view};
 use leptos::prelude::*;
 
 use crate::route::{Route, Routes};
@@ -44,20 +45,20 @@ pub(crate) fn Files(
     let workspaces = RwSignal::new(None::<Result<Vec<WorkspaceEntry>, Failed>>);
     let above = path.as_ref().map(|path| Route::Files(parent_of(path)));
     let body = move || match (may.get(), path.clone()) {
-        (None, _) => view! { <Waiting what="Asking the host"/> }.into_any(),
-        (Some(false), _) => view! { <NoRight/> }.into_any(),
+        (None, _) => view! { <Waiting what="Asking the host"/> },
+        (Some(false), _) => view! { <NoRight/> },
         (Some(true), None) => {
             load_workspaces(store, workspaces);
-            view! { <Workspaces workspaces/> }.into_any()
+            view! { <Workspaces workspaces/> }
         }
         (Some(true), Some(path)) => {
             load_workspaces(store, workspaces);
-            view! { <Place path workspaces/> }.into_any()
+            view! { <Place path workspaces/> }
         }
     };
     match above {
-        Some(back) => view! { <Page title back>{body}</Page> }.into_any(),
-        None => view! { <Page title>{body}</Page> }.into_any(),
+        Some(back) => view! { <Page title back>{body}</Page> },
+        None => view! { <Page title>{body}</Page> },
     }
 }
 
@@ -89,16 +90,15 @@ fn NoRight() -> impl IntoView {
 fn Workspaces(workspaces: RwSignal<Option<Result<Vec<WorkspaceEntry>, Failed>>>) -> impl IntoView {
     let store = Store::take();
     move || match workspaces.get() {
-        None => view! { <Waiting what="Asking the host"/> }.into_any(),
+        None => view! { <Waiting what="Asking the host"/> },
         Some(Err(failed)) => {
-            view! { <Trouble failed on_again=move || load_workspaces(store, workspaces)/> }.into_any()
+            view! { <Trouble failed on_again=move || load_workspaces(store, workspaces)/> }
         }
         Some(Ok(known)) if known.is_empty() => view! {
             <Empty title="No workspace yet">
                 <p>"Give this machine a task about a directory, and it is listed here."</p>
             </Empty>
-        }
-        .into_any(),
+        },
         Some(Ok(known)) => {
             let rows = known.into_iter().map(|workspace| {
                 let href = Route::Files(Some(workspace.path.clone())).href();
@@ -109,7 +109,7 @@ fn Workspaces(workspaces: RwSignal<Option<Result<Vec<WorkspaceEntry>, Failed>>>)
                     </Row>
                 }
             });
-            view! { <div class="stack">{rows.collect_view()}</div> }.into_any()
+            view! { <div class="stack">{rows.collect_view()}</div> }
         }
     }
 }
@@ -149,10 +149,10 @@ fn Place(path: String, workspaces: RwSignal<Option<Result<Vec<WorkspaceEntry>, F
         })
     };
     let body = move || match found.get() {
-        None => view! { <Waiting what="Asking the host"/> }.into_any(),
-        Some(Found::Directory(page)) => view! { <Directory page/> }.into_any(),
-        Some(Found::File(first)) => view! { <File path=path.clone() first workspace/> }.into_any(),
-        Some(Found::Nothing(failed)) => view! { <Trouble failed on_again=look.clone()/> }.into_any(),
+        None => view! { <Waiting what="Asking the host"/> },
+        Some(Found::Directory(page)) => view! { <Directory page/> },
+        Some(Found::File(first)) => view! { <File path=path.clone() first workspace/> },
+        Some(Found::Nothing(failed)) => view! { <Trouble failed on_again=look.clone()/> },
     };
     view! {
         <nav class="crumbs" aria-label="Where this is">

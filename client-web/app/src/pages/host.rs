@@ -10,6 +10,7 @@ use lanyard_protocol::health::HealthReport;
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::{host, words};
 use lanyard_web_ui::{Card, Clock, Dot, KeyValue, LinkRow, Section, Sparkline, Tone, Waiting};
+use lanyard_web_view::{Effect, component, view};
 use leptos::prelude::*;
 
 use crate::route::Route;
@@ -42,8 +43,8 @@ pub(crate) fn Host() -> impl IntoView {
     let store = Store::take();
     keep_fresh(store);
     let glance = move || match store.health.get() {
-        None => view! { <Waiting what="Asking the host how it is"/> }.into_any(),
-        Some(report) => view! { <Glance report/> }.into_any(),
+        None => view! { <Waiting what="Asking the host how it is"/> },
+        Some(report) => view! { <Glance report/> },
     };
     let admin = move || {
         store.holds(Scope::Admin).then(|| {

@@ -5,6 +5,7 @@ mod transfer;
 
 use lanyard_protocol::method::{FindHosts, SeenHost};
 use lanyard_web_ui::{Button, Card, Empty, Problem, Row, Section, Waiting};
+use lanyard_web_view::{Effect, component, view};
 use leptos::prelude::*;
 
 use crate::route::Route;
@@ -47,25 +48,20 @@ fn Others() -> impl IntoView {
         let detail = origin.clone().unwrap_or_else(|| "It does not say where its page is.".to_owned());
         view! { <Row title=host.name detail=detail href=origin/> }
     };
-    let shown = move || {
-        match found.get() {
-        None => view! { <Waiting what="Listening on the network"/> }.into_any(),
+    let shown = move || match found.get() {
+        None => view! { <Waiting what="Listening on the network"/> },
         Some(Err(failed)) => view! {
             <Problem title="The host could not look" meaning=failed.said.clone() code=failed.code_text()/>
-        }
-        .into_any(),
+        },
         Some(Ok(hosts)) if hosts.is_empty() => view! {
             <Card><Empty title="No other host announces itself">
                 <p>"Hosts that are not found this way are opened by their address, or by the QR code on their screen."</p>
             </Empty></Card>
-        }
-        .into_any(),
+        },
         Some(Ok(hosts)) => view! {
             {hosts.into_iter().map(row).collect_view()}
             <p class="soft">"Names on the network are not proven. Each host has a pairing of its own."</p>
-        }
-        .into_any(),
-    }
+        },
     };
     view! {
         <Section title="Other hosts">

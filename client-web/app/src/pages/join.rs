@@ -10,6 +10,7 @@ use lanyard_protocol::principal::Scope;
 use lanyard_web_link::{JoinError, Joining};
 use lanyard_web_state::words as terms;
 use lanyard_web_ui::{Button, Card, Code, Countdown, Digits, Dot, Field, Kind, Mono, Problem, Tone, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -134,14 +135,14 @@ pub(crate) fn Join(invitation: Invitation) -> impl IntoView {
         },
     }
     let shown = move || match attempt.stage.get() {
-        Stage::Typing => view! { <Typing attempt/> }.into_any(),
-        Stage::Owner => view! { <Owner attempt/> }.into_any(),
-        Stage::Again(secret) => view! { <Again attempt secret/> }.into_any(),
-        Stage::Meeting => view! { <Meeting attempt/> }.into_any(),
+        Stage::Typing => view! { <Typing attempt/> },
+        Stage::Owner => view! { <Owner attempt/> },
+        Stage::Again(secret) => view! { <Again attempt secret/> },
+        Stage::Meeting => view! { <Meeting attempt/> },
         Stage::Waiting { host, short, digits, until_ms } => {
-            view! { <Waits attempt host short digits until_ms/> }.into_any()
+            view! { <Waits attempt host short digits until_ms/> }
         }
-        Stage::Failed(said) => view! { <Failed attempt said/> }.into_any(),
+        Stage::Failed(said) => view! { <Failed attempt said/> },
     };
     view! {
         <main class="join">

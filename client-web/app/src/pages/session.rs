@@ -16,6 +16,7 @@ use lanyard_web_state::timeline::Activity;
 use lanyard_web_state::words;
 use lanyard_web_ui::timeline::{Extras, Look, RowView};
 use lanyard_web_ui::{Button, Clock, Empty, Glyph, IconButton, Kind, Pill, Problem, Tone, Waiting, Wide};
+use lanyard_web_view::{For, component, view};
 use leptos::html;
 use leptos::prelude::*;
 
@@ -42,7 +43,7 @@ pub(crate) fn Session(id: SessionId) -> impl IntoView {
     let start = Start::next();
     provide_context(feed);
     provide_context(Extras {
-        whole: Callback::new(|(entry,)| view! { <output::Whole entry/> }.into_any()),
+        whole: Callback::new(|(entry,)| view! { <output::Whole entry/> }),
         changes,
         kept: Signal::stored(None),
     });
@@ -110,16 +111,15 @@ pub(crate) fn tone(standing: Standing) -> Tone {
 fn Body(feed: Feed, follow: Follow) -> impl IntoView {
     let loading = Memo::new(move |_| feed.loading.with(|loading| loading.kind()));
     let shown = move || match loading.get() {
-        feed::Kind::Awaited => view! { <Waiting what="Fetching the session"/> }.into_any(),
-        feed::Kind::Failed => view! { <Unreachable feed/> }.into_any(),
+        feed::Kind::Awaited => view! { <Waiting what="Fetching the session"/> },
+        feed::Kind::Failed => view! { <Unreachable feed/> },
         feed::Kind::Gone => view! {
             <Empty title="This session is not on the host any more">
                 <p>"It was deleted, with its history and outputs."</p>
                 <a class="button" href=Route::Sessions.href()>"To the sessions"</a>
             </Empty>
-        }
-        .into_any(),
-        feed::Kind::Here => view! { <Items feed follow/> }.into_any(),
+        },
+        feed::Kind::Here => view! { <Items feed follow/> },
     };
     // What is asked covers the end; there is room to scroll it into sight.
     let covered = move || format!("{}px", follow.covered());
@@ -218,16 +218,15 @@ fn Foot(follow: Follow, start: Start) -> impl IntoView {
     };
     let stands = Memo::new(move |_| Stands::of(feed));
     let compose = move || match stands.get() {
-        Stands::Busy(task) => view! { <Busy task/> }.into_any(),
-        Stands::Paused(task, why) => view! { <Paused task why/> }.into_any(),
+        Stands::Busy(task) => view! { <Busy task/> },
+        Stands::Paused(task, why) => view! { <Paused task why/> },
         Stands::Over => view! {
             <div class="session-over">
                 <p class="soft">"This session has ended; its history stays."</p>
                 <a class="button" href=Route::Sessions.href()>"To the sessions"</a>
             </div>
-        }
-        .into_any(),
-        Stands::Free => view! { <Composer start session=feed.id()/> }.into_any(),
+        },
+        Stands::Free => view! { <Composer start session=feed.id()/> },
     };
     view! {
         <div class="session-foot">

@@ -10,6 +10,7 @@ use lanyard_protocol::principal::Scope;
 use lanyard_web_state::sessions::draft::{Example, examples};
 use lanyard_web_state::sessions::{Groups, detail, standing, title};
 use lanyard_web_ui::{Button, Clock, Empty, Kind, Pill, Row, Section, Tone, Waiting, Wide};
+use lanyard_web_view::{For, View, component, view};
 use leptos::prelude::*;
 
 use crate::pages::session::tone;
@@ -31,7 +32,11 @@ pub(crate) fn Sessions() -> impl IntoView {
     let name = move || store.host_name();
     let sought = Memo::new(move |_| query.with(|query| !query.trim().is_empty()));
     let list = move || {
-        if sought.get() { view! { <Found query/> }.into_any() } else { view! { <List start/> }.into_any() }
+        if sought.get() {
+            view! { <Found query/> }
+        } else {
+            view! { <List start/> }
+        }
     };
     let foot = move || {
         let compose = move || (!wide.get()).then(|| view! { <Composer start/> });
@@ -117,18 +122,17 @@ fn List(start: Start) -> impl IntoView {
     };
     move || {
         match (empty.get(), loaded.get()) {
-        (true, false) => view! { <Waiting what="Asking the host"/> }.into_any(),
-        // A wide screen has the examples in its middle.
-        (true, true) if wide.get() => view! { <p class="soft">"No sessions yet."</p> }.into_any(),
-        (true, true) => view! { <Examples start/> }.into_any(),
-        _ => view! {
-            <Group title="Waits for you" ids=Signal::derive(move || groups.with(|groups| groups.waits.clone()))/>
-            <Group title="Now" ids=Signal::derive(move || groups.with(|groups| groups.now.clone()))/>
-            <Group title="Earlier" ids=Signal::derive(move || groups.with(|groups| groups.earlier.clone()))/>
-            {move || more.get().then(|| view! { <Button kind=Kind::Quiet busy on_press=fetch>"Earlier sessions"</Button> })}
+            (true, false) => view! { <Waiting what="Asking the host"/> },
+            // A wide screen has the examples in its middle.
+            (true, true) if wide.get() => view! { <p class="soft">"No sessions yet."</p> },
+            (true, true) => view! { <Examples start/> },
+            _ => view! {
+                <Group title="Waits for you" ids=Signal::derive(move || groups.with(|groups| groups.waits.clone()))/>
+                <Group title="Now" ids=Signal::derive(move || groups.with(|groups| groups.now.clone()))/>
+                <Group title="Earlier" ids=Signal::derive(move || groups.with(|groups| groups.earlier.clone()))/>
+                {move || more.get().then(|| view! { <Button kind=Kind::Quiet busy on_press=fetch>"Earlier sessions"</Button> })}
+            },
         }
-        .into_any(),
-    }
     }
 }
 
@@ -180,7 +184,7 @@ fn Examples(start: Start) -> impl IntoView {
     let shown = move || {
         // They come once, as they stay.
         if !offers.are_here() {
-            return view! { <Waiting what="Asking the host"/> }.into_any();
+            return view! { <Waiting what="Asking the host"/> };
         }
         let tasks = offers
             .workspaces
@@ -191,7 +195,7 @@ fn Examples(start: Start) -> impl IntoView {
             let press = Callback::new(move |()| start.take_example(&example));
             view! { <Row title=prompt detail=at on_press=press wrap=true/> }
         };
-        tasks.map(row).collect_view().into_any()
+        View::all(tasks.map(row).into_iter().collect())
     };
     let may = move || store.holds(Scope::Operate);
     move || {
@@ -202,10 +206,8 @@ fn Examples(start: Start) -> impl IntoView {
                     <div class="stack examples">{shown}</div>
                 </Empty>
             }
-            .into_any()
         } else {
             view! { <Empty title="No sessions yet"><p>"Sessions that others start appear here."</p></Empty> }
-                .into_any()
         }
     }
 }

@@ -6,6 +6,7 @@ mod unverified;
 
 use lanyard_web_state::words;
 use lanyard_web_ui::{Card, Choice, ChoiceItem, KeyValue, LinkRow, Section};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::prefs::{TextSize, Theme};

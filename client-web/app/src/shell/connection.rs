@@ -4,6 +4,7 @@ use lanyard_protocol::Timestamp;
 use lanyard_web_link::{CarrierKind, Status};
 use lanyard_web_state::words;
 use lanyard_web_ui::{Button, Dot, KeyValue, Kind, Sheet, Tone};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::route::Route;

@@ -2,6 +2,7 @@
 
 use lanyard_web_link::Ending;
 use lanyard_web_ui::{Button, Kind, Problem};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::store::Store;
@@ -58,9 +59,9 @@ pub(super) fn Ended(ending: Ending) -> impl IntoView {
             // Refused only by a page that is being left already.
             let _ = location().reload();
         };
-        view! { <Button kind=Kind::Primary on_press=reload>"Load again"</Button> }.into_any()
+        view! { <Button kind=Kind::Primary on_press=reload>"Load again"</Button> }
     } else {
-        view! { <Button kind=Kind::Primary on_press=move || store.forget()>"Pair again"</Button> }.into_any()
+        view! { <Button kind=Kind::Primary on_press=move || store.forget()>"Pair again"</Button> }
     };
     view! {
         <main class="full-page">

@@ -1,6 +1,7 @@
 //! One page: its head, what scrolls, and what stays under the thumb.
 
 use lanyard_web_ui::{Frame, Wide};
+use lanyard_web_view::{component, view};
 use leptos::html;
 use leptos::prelude::*;
 

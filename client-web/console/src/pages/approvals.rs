@@ -17,6 +17,7 @@ use lanyard_web_state::words::{exact, risk, sentence};
 use lanyard_web_ui::{
     Ago, Button, Card, Clock, Countdown, Empty, Field, Kind, Pill, Row, Section, Tone, asks,
 };
+use lanyard_web_view::{For, View, component, view};
 use leptos::prelude::*;
 
 use super::hosts;
@@ -142,14 +143,14 @@ fn Answered(hosts: Signal<Vec<AgentInfo>>) -> impl IntoView {
         let query = ApprovalQuery { limit, next_token, ..ApprovalQuery::default() };
         api::get::<ListCentralApprovals>(&[], &query).await
     });
-    let none = || view! { <p class="soft">"Nothing was answered yet."</p> }.into_any();
+    let none = || view! { <p class="soft">"Nothing was answered yet."</p> };
     let settled = |info: &ApprovalInfo| info.record.state != ApprovalState::Pending;
     let row = move |info: &ApprovalInfo| hosts.with(|hosts| answered_row(info, hosts));
     let list = all.shown("what was answered", none, settled, row);
     view! { <Section title="Answered">{list}</Section> }
 }
 
-fn answered_row(info: &ApprovalInfo, hosts: &[AgentInfo]) -> impl IntoView + use<> {
+fn answered_row(info: &ApprovalInfo, hosts: &[AgentInfo]) -> View {
     let request = &info.record.request;
     let title = visible::line(&request.action_summary, Marks::Written).into_owned();
     let detail = format!("{} · {}", host_name(hosts, info), ending(info, Who::take()));
@@ -219,7 +220,7 @@ fn Question(
 }
 
 /// Exactly what will happen, and where.
-fn body(request: &ApprovalRequest, whole: RwSignal<bool>) -> impl IntoView + use<> {
+fn body(request: &ApprovalRequest, whole: RwSignal<bool>) -> View {
     let tone = asks::tone(request);
     let (content, reasons) = (asks::content(request, whole), asks::reasons(request));
     let (title, level) = (ask_words::title(request), risk(request.risk_level));
@@ -317,8 +318,12 @@ fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callba
         let total = request.deadline.millis_since(request.requested_at) as f64;
         let until = request.deadline.as_millis() as f64;
         Some(match late.get() {
-            false => view! { <Countdown until_ms=until total_ms=total before="Answer within" after="else it is denied."/> }.into_any(),
-            true => view! { <p class="ask-over">"Its time is up. The host counts it as denied; central has not heard of it yet."</p> }.into_any(),
+            false => {
+                view! { <Countdown until_ms=until total_ms=total before="Answer within" after="else it is denied."/> }
+            }
+            true => {
+                view! { <p class="ask-over">"Its time is up. The host counts it as denied; central has not heard of it yet."</p> }
+            }
         })
     };
     let hidden = Memo::new(move |_| {
@@ -345,12 +350,12 @@ fn Answer(info: Memo<Option<ApprovalInfo>>, whole: RwSignal<bool>, again: Callba
         view! { {times} {fixed.map(|why| view! { <p class="ask-over">{why}</p> })} {buttons} }
     };
     move || match state.get() {
-        Some(ApprovalState::Pending) => view! { <div class="ask-answer-here">{waits}</div> }.into_any(),
+        Some(ApprovalState::Pending) => view! { <div class="ask-answer-here">{waits}</div> },
         Some(_) => {
             let said = info.get().map(|info| sentence(&ending(&info, who))).unwrap_or_default();
-            view! { <p class="ask-over" role="status">{said}</p> }.into_any()
+            view! { <p class="ask-over" role="status">{said}</p> }
         }
-        None => ().into_any(),
+        None => View::none(),
     }
 }
 

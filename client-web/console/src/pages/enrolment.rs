@@ -14,6 +14,7 @@ use lanyard_web_state::words::{clock as hour, count};
 use lanyard_web_ui::{
     Button, Card, ChoiceItem, Clock, Empty, Field, Kind, Problem, Row, Section, Select, Sheet, Tone,
 };
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use crate::api;
@@ -72,7 +73,6 @@ pub(crate) fn Enrolment() -> impl IntoView {
                 <p>"A token lets one machine (or as many as you say) enrol here, once, within its lifetime. It carries no rights of its own."</p>
             </Empty></Card>
         }
-        .into_any()
     };
     let row = move |token: &EnrolmentToken| token_row(token.clone(), clock, chosen);
     let list = tokens.shown("the tokens", none, |_| true, row);
@@ -85,7 +85,7 @@ pub(crate) fn Enrolment() -> impl IntoView {
     }
 }
 
-fn token_row(token: EnrolmentToken, clock: Clock, chosen: RwSignal<Option<EnrolmentToken>>) -> impl IntoView {
+fn token_row(token: EnrolmentToken, clock: Clock, chosen: RwSignal<Option<EnrolmentToken>>) -> View {
     let central = Central::take();
     let now = clock.now_untracked();
     let (tone, word) = standing(&token, now);

@@ -17,6 +17,7 @@ use lanyard_web_state::words::{bytes, count, exact, span, thousands};
 use lanyard_web_ui::{
     Button, Card, Clock, Empty, Glyph, KeyValue, Kind, LinkRow, Pill, Problem, Row, Section, Tone,
 };
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use super::{jobs, sessions};
@@ -94,7 +95,7 @@ pub(crate) fn Hosts() -> impl IntoView {
         (all > 0).then(|| view! { <p class="soft" role="status">{format!("{online} of {} online", count(all, "host"))}</p> })
     };
     let row = move |host: &AgentInfo| host_row(host, epoch.get());
-    let list = hosts.shown("the hosts", || view! { <NoHosts/> }.into_any(), |_| true, row);
+    let list = hosts.shown("the hosts", || view! { <NoHosts/> }, |_| true, row);
     view! {
         <Page title="Hosts">
             {move || central.may(Role::Admin).then(|| view! {
@@ -127,7 +128,7 @@ fn epoch() -> Memo<Option<u64>> {
     Memo::new(move |_| policy.now.with(|now| now.as_ref().map(|policy| policy.epoch)))
 }
 
-fn host_row(host: &AgentInfo, epoch: Option<u64>) -> impl IntoView + use<> {
+fn host_row(host: &AgentInfo, epoch: Option<u64>) -> View {
     let alarms = alarms(host, epoch).into_iter().map(pill).collect_view();
     let (tone, word) = words::agent(host.state);
     view! {
@@ -302,22 +303,22 @@ fn Recent(id: AgentId) -> impl IntoView {
     let paired = Poll::start(|| async { api::get::<ListPairings>(&[], &super::pairings::all()).await });
     let list = loaded(opened, "its sessions", |page| {
         if page.items.is_empty() {
-            return view! { <p class="soft">"None yet. They appear here as soon as somebody gives the host a task."</p> }.into_any();
+            return view! { <p class="soft">"None yet. They appear here as soon as somebody gives the host a task."</p> };
         }
-        view! { <div class="rows">{page.items.iter().map(sessions::row).collect_view()}</div> }.into_any()
+        view! { <div class="rows">{page.items.iter().map(sessions::row).collect_view()}</div> }
     });
     let tasks = loaded(given, "its jobs", |page| {
         if page.items.is_empty() {
-            return view! { <p class="soft">"None yet."</p> }.into_any();
+            return view! { <p class="soft">"None yet."</p> };
         }
-        view! { <div class="rows">{page.items.iter().map(jobs::row).collect_view()}</div> }.into_any()
+        view! { <div class="rows">{page.items.iter().map(jobs::row).collect_view()}</div> }
     });
     let agent_id = id.clone();
     let devices = loaded(paired, "its devices", move |page| {
         let own = page.items.into_iter().find(|host| host.agent_id == agent_id);
         let devices = own.map(|host| host.snapshot.devices).unwrap_or_default();
         if devices.is_empty() {
-            return view! { <p class="soft">"No phone or other computer is paired with it."</p> }.into_any();
+            return view! { <p class="soft">"No phone or other computer is paired with it."</p> };
         }
         let one = |device: lanyard_governance_api::pairing::PairedDevice| {
             let title = line(&device.name, Marks::Missing).into_owned();
@@ -330,7 +331,6 @@ fn Recent(id: AgentId) -> impl IntoView {
         };
         let all = view! { <a href=Route::Pairings.href()>"All pairings, and how to end one"</a> };
         view! { <div class="rows">{devices.into_iter().map(one).collect_view()}</div> <p>{all}</p> }
-            .into_any()
     });
     let new = Route::NewJob(Some(id.clone())).href();
     let all = Route::Sessions(Some(id)).href();

@@ -13,6 +13,7 @@ use lanyard_governance_api::telemetry::SummaryQuery;
 use lanyard_protocol::session::SessionState;
 use lanyard_web_state::words::{count, left};
 use lanyard_web_ui::{Card, Clock, Empty, Glyph, Icon, LinkRow, Pill, Row, Section, Sparkline, Tone};
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use super::{jobs, pairings, sessions};
@@ -100,7 +101,7 @@ fn Waits() -> impl IntoView {
     let shown = move || {
         let (approvals, asking) = (approvals.get(), asking.get() as u64);
         if approvals == 0 && asking == 0 {
-            return view! { <p class="soft" role="status">"Nothing waits for a person."</p> }.into_any();
+            return view! { <p class="soft" role="status">"Nothing waits for a person."</p> };
         }
         let questions = (approvals > 0).then(|| {
             let rest = move || soonest.get().map(|deadline| format!("the first ends in {}", left(deadline.millis_since(clock.now())))).unwrap_or_default();
@@ -119,7 +120,7 @@ fn Waits() -> impl IntoView {
                 </Row>
             }
         });
-        view! { <div class="asks rows" role="status">{questions}{devices}</div> }.into_any()
+        view! { <div class="asks rows" role="status">{questions}{devices}</div> }
     };
     view! {
         <h2 class="unseen">"Waiting for a person"</h2>
@@ -146,10 +147,10 @@ fn Still() -> impl IntoView {
     view! { {shown} }
 }
 
-fn hosts_view(items: Vec<AgentInfo>, more: bool) -> AnyView {
+fn hosts_view(items: Vec<AgentInfo>, more: bool) -> View {
     let known: Vec<_> = items.into_iter().filter(|host| host.state != AgentState::Revoked).collect();
     if known.is_empty() {
-        return view! { <First/> }.into_any();
+        return view! { <First/> };
     }
     let online = known.iter().filter(|host| host.state == AgentState::Online).count();
     let waiting: u64 =
@@ -170,7 +171,6 @@ fn hosts_view(items: Vec<AgentInfo>, more: bool) -> AnyView {
             {troubles.collect_view()}
         </div>
     }
-    .into_any()
 }
 
 /// Before the first host.
@@ -187,7 +187,7 @@ fn First() -> impl IntoView {
     }
 }
 
-fn policy_view(state: &PolicyState) -> AnyView {
+fn policy_view(state: &PolicyState) -> View {
     let rollout = &state.rollout;
     let confirmed = match rollout.online {
         0 => "No host is online".to_owned(),
@@ -202,7 +202,6 @@ fn policy_view(state: &PolicyState) -> AnyView {
             <Icon name=Glyph::Forward/>
         </Row>
     }
-    .into_any()
 }
 
 /// Jobs under way.
@@ -217,10 +216,8 @@ fn Working() -> impl IntoView {
         match under_way.is_empty() {
             true => {
                 view! { <p class="soft">"None is under way. "<a href=Route::Jobs.href()>"All jobs"</a></p> }
-                    .into_any()
             }
-            false => view! { <div class="rows">{under_way.into_iter().map(jobs::row).collect_view()}</div> }
-                .into_any(),
+            false => view! { <div class="rows">{under_way.into_iter().map(jobs::row).collect_view()}</div> },
         }
     });
     view! { <Section title="Jobs under way">{shown}</Section> }
@@ -246,7 +243,7 @@ fn Lately() -> impl IntoView {
             }
         };
         let curve = (tasks > 0).then(|| view! { <Sparkline points=points label="Tasks over the last day"/> });
-        view! { <LinkRow title href=Route::Telemetry.href() icon=Glyph::Chart/> {curve} }.into_any()
+        view! { <LinkRow title href=Route::Telemetry.href() icon=Glyph::Chart/> {curve} }
     });
     view! { <Section title="Last 24 hours">{shown}</Section> }
 }

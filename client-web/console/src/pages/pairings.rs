@@ -12,6 +12,7 @@ use lanyard_web_state::words::{ago, count, left, level, rights};
 use lanyard_web_ui::{
     Button, Card, Choice, ChoiceItem, Clock, Empty, Field, Glyph, Kind, Row, Section, Sheet, Tone,
 };
+use lanyard_web_view::{Effect, For, View, component, view};
 use leptos::leptos_dom::helpers::set_timeout;
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -115,9 +116,9 @@ pub(crate) fn Pairings() -> impl IntoView {
     let paired = loaded(hosts, "paired devices", move |page| {
         let with: Vec<_> = page.items.into_iter().filter(|host| !host.snapshot.devices.is_empty()).collect();
         if with.is_empty() {
-            return view! { <p class="soft">"No device is paired with any host."</p> }.into_any();
+            return view! { <p class="soft">"No device is paired with any host."</p> };
         }
-        with.iter().map(|host| paired_view(host, &with, ended, clock)).collect_view().into_any()
+        View::all(with.iter().map(|host| paired_view(host, &with, ended, clock)).collect())
     });
     view! {
         <Page title="Pairings">
@@ -225,7 +226,7 @@ fn paired_view(
     all: &[HostPairings],
     ended: RwSignal<Option<Ending>>,
     clock: Clock,
-) -> impl IntoView + use<> {
+) -> View {
     let central = Central::take();
     let can = central.may(Role::Approver);
     let name = line(&host.host_name, Marks::Missing).into_owned();

@@ -11,6 +11,7 @@ use lanyard_web_ui::{
     Ago, Button, Card, Choice, ChoiceItem, Empty, Field, Glyph, Kind, LinkRow, Problem, Row, Section, Sheet,
     Tone,
 };
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 
 use crate::api;
@@ -46,7 +47,7 @@ pub(crate) fn People() -> impl IntoView {
     });
     let chosen = RwSignal::new(None::<Person>);
     let none = || {
-        view! { <Card><Empty title="Nobody yet"><p>"Invite the first person."</p></Empty></Card> }.into_any()
+        view! { <Card><Empty title="Nobody yet"><p>"Invite the first person."</p></Empty></Card> }
     };
     let row = move |person: &Person| person_row(person.clone(), chosen);
     let list = people.shown("the people", none, |_| true, row);
@@ -62,7 +63,7 @@ pub(crate) fn People() -> impl IntoView {
     }
 }
 
-fn person_row(person: Person, chosen: RwSignal<Option<Person>>) -> impl IntoView {
+fn person_row(person: Person, chosen: RwSignal<Option<Person>>) -> View {
     let central = Central::take();
     let name = line(&person.name, Marks::Missing).into_owned();
     let own = central.me().is_some_and(|me| me.user_id == person.user_id);
@@ -239,9 +240,9 @@ fn tenant_id(typed: &str) -> Result<Option<TenantId>, &'static str> {
 pub(crate) fn Tenants() -> impl IntoView {
     let central = Central::take();
     let body = move || match central.is_operator() {
-        true => view! { <TenantList/> }.into_any(),
+        true => view! { <TenantList/> },
         false => {
-            view! { <p class="soft">"Tenants are made by whoever runs this installation."</p> }.into_any()
+            view! { <p class="soft">"Tenants are made by whoever runs this installation."</p> }
         }
     };
     view! { <Page title="Tenants" back=Route::People>{body}</Page> }
@@ -264,7 +265,7 @@ fn TenantList() -> impl IntoView {
             </Row>
         }
     };
-    let list = tenants.shown("the tenants", || ().into_any(), |_| true, row);
+    let list = tenants.shown("the tenants", View::none, |_| true, row);
     let (name, id) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     let busy = RwSignal::new(false);
     let wrong = Signal::derive(move || id.with(|id| tenant_id(id).err().map(str::to_owned)));

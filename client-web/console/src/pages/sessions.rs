@@ -8,6 +8,7 @@ use lanyard_protocol::session::CompatibilityStatus;
 use lanyard_web_state::visible::{Marks, line};
 use lanyard_web_state::words::count;
 use lanyard_web_ui::{Ago, Card, Choice, ChoiceItem, Empty, Row, Select, Tone};
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use super::hosts;
@@ -41,7 +42,7 @@ fn detail(session: &SessionInfo) -> String {
 }
 
 /// One line of the list.
-pub(crate) fn row(session: &SessionInfo) -> impl IntoView + use<> {
+pub(crate) fn row(session: &SessionInfo) -> View {
     let failed =
         session.last_task.as_ref().is_some_and(|task| task.error.is_some()) && !session.state.is_final();
     let (at, state) = (session.updated_at, words::session(session.state));
@@ -81,7 +82,7 @@ pub(crate) fn Sessions(
         let query = SessionQuery { agent_id, open, limit, next_token, ..SessionQuery::default() };
         api::get::<ListSessions>(&[], &query).await
     });
-    let none = move || view! { <Nowhere filtered=filtered || open.get_untracked().is_some()/> }.into_any();
+    let none = move || view! { <Nowhere filtered=filtered || open.get_untracked().is_some()/> };
     let list = sessions.shown("the sessions", none, |_| true, row);
     let states = vec![
         ChoiceItem::new(None, "All"),

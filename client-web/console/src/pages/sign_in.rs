@@ -4,6 +4,7 @@ use lanyard_governance_api::endpoint::{GetLoginWays, LoginByLink, StartOidc};
 use lanyard_governance_api::page::Nothing;
 use lanyard_governance_api::people::{LinkLogin, LoginWays};
 use lanyard_web_ui::{Button, Card, Code, Field, Kind, Problem, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -40,14 +41,12 @@ pub(crate) fn ByLink(
                 None => view! {
                     <p class="soft">"The link you opened signs you in once, in this browser. It is used up by it."</p>
                     <Button kind=Kind::Primary busy on_press=press>"Sign in"</Button>
-                }
-                .into_any(),
+                },
                 Some(failed) => view! {
                     <Problem title="This link does not sign in" meaning=failed.said code=failed.code>
                         <Button on_press=give_up>"Other ways to sign in"</Button>
                     </Problem>
-                }
-                .into_any(),
+                },
             }}
         </main>
     }
@@ -100,14 +99,13 @@ pub(crate) fn SignIn() -> impl IntoView {
     };
     ask();
     let shown = move || match ways.get() {
-        None => view! { <Waiting what="Asking central how one signs in"/> }.into_any(),
+        None => view! { <Waiting what="Asking central how one signs in"/> },
         Some(Err(failed)) => view! {
             <Problem title="Central does not answer" meaning=failed.said code=failed.code>
                 <Button kind=Kind::Primary on_press=ask>"Try again"</Button>
             </Problem>
-        }
-        .into_any(),
-        Some(Ok(ways)) => view! { <Ways ways/> }.into_any(),
+        },
+        Some(Ok(ways)) => view! { <Ways ways/> },
     };
     view! {
         <main class="full-page">

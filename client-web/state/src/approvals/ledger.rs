@@ -155,7 +155,9 @@ impl Approvals {
     /// A list has come: of `want`, asked for at `ticket`. Says what to ask next.
     pub fn listed(&mut self, want: &Want, ticket: Ticket, records: Vec<ApprovalRecord>) -> Option<Want> {
         let oldest = records.iter().map(|record| record.request.requested_at).min();
-        let listed: BTreeSet<_> = records.iter().map(|record| record.request.approval_id.clone()).collect();
+        // Not collected: that would sort them first, with 5 KB of program.
+        let mut listed = BTreeSet::new();
+        listed.extend(records.iter().map(|record| record.request.approval_id.clone()));
         for record in records {
             self.take(record);
         }

@@ -73,7 +73,9 @@ impl Sessions {
     pub fn page(&mut self, page: &SessionPage, anew: bool) {
         if anew {
             let oldest = page.sessions.iter().map(|row| row.updated_at).min();
-            let listed: BTreeSet<&SessionId> = page.sessions.iter().map(|row| &row.session_id).collect();
+            // Not collected: that would sort them first, with 5 KB of program.
+            let mut listed = BTreeSet::new();
+            listed.extend(page.sessions.iter().map(|row| &row.session_id));
             let whole = page.next_cursor.is_none();
             // What changed after the page was made is newer than all of it and stays.
             let newest = page.sessions.iter().map(|row| row.updated_at).max();
@@ -150,10 +152,8 @@ impl Sessions {
 
     /// The list as it is shown.
     pub fn groups(&self) -> Groups {
-        let mut rows: Vec<&SessionSummary> = self.rows.values().collect();
-        rows.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.session_id.cmp(&b.session_id)));
         let mut groups = Groups::default();
-        for row in rows {
+        for row in self.newest_first() {
             let group = match standing(row).place() {
                 Where::Waits => &mut groups.waits,
                 Where::Now => &mut groups.now,
@@ -164,12 +164,17 @@ impl Sessions {
         groups
     }
 
-    /// Directories that sessions were about, last used first, for pickers and examples.
-    pub fn directories(&self) -> Vec<String> {
+    /// Last used first; those of the same moment by their ids, as they are kept.
+    fn newest_first(&self) -> Vec<&SessionSummary> {
         let mut rows: Vec<&SessionSummary> = self.rows.values().collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.updated_at));
+        rows
+    }
+
+    /// Directories that sessions were about, last used first, for pickers and examples.
+    pub fn directories(&self) -> Vec<String> {
         let mut seen = Vec::new();
-        for root in rows.into_iter().filter_map(|row| row.workspace_roots.first()) {
+        for root in self.newest_first().into_iter().filter_map(|row| row.workspace_roots.first()) {
             if !seen.contains(root) {
                 seen.push(root.clone());
             }

@@ -7,6 +7,7 @@ use lanyard_protocol::id::TaskId;
 use lanyard_protocol::method::PatchFile;
 use lanyard_web_state::diff::{self, Diff};
 use lanyard_web_state::visible::{Marks, line};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::{Button, DiffView, Empty, Layout};
@@ -52,13 +53,13 @@ pub fn ChangedFiles(
     none: &'static str,
 ) -> impl IntoView {
     if files.is_empty() {
-        return view! { <Empty title="Nothing is different"><p>{none}</p></Empty> }.into_any();
+        return view! { <Empty title="Nothing is different"><p>{none}</p></Empty> };
     }
     let files: Vec<Changed> = files.into_iter().map(Changed::of).collect();
     let files = StoredValue::new(files);
     let layout = RwSignal::new(Layout::Auto);
     let only = RwSignal::new(path.map(|path| line(&path, Marks::Missing).into_owned()));
-    let shown = move || {
+    move || {
         let files = files.get_value();
         let count = files.len();
         let wanted = only.get().filter(|path| files.iter().any(|file| file.path == *path));
@@ -69,8 +70,7 @@ pub fn ChangedFiles(
             view! { <Button on_press=move || only.set(None)>"All " {count} " files"</Button> }
         });
         view! { {shown} {all} }
-    };
-    shown.into_any()
+    }
 }
 
 #[component]

@@ -161,7 +161,9 @@ impl Items {
             self.earlier.maybe_update(|now| changed(now, earlier));
             self.detached.maybe_update(|now| changed(now, detached));
         }
-        let rows: BTreeSet<ItemNo> = touched.items.iter().copied().collect();
+        // Not collected: that would sort them first, with 5 KB of program.
+        let mut rows = BTreeSet::new();
+        rows.extend(touched.items.iter().copied());
         let triggers: Vec<ArcTrigger> =
             self.rows.with_value(|known| rows.iter().filter_map(|no| known.get(no).cloned()).collect());
         triggers.iter().for_each(ArcTrigger::notify);

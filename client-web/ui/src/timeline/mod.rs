@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use lanyard_protocol::id::TaskId;
 use lanyard_web_state::timeline::Entry;
+use lanyard_web_view::View;
 use leptos::prelude::*;
 
 pub use changes::{ChangedFiles, Look};
@@ -27,7 +28,7 @@ pub type Read = Signal<Option<Arc<Entry>>>;
 #[derive(Debug, Clone, Copy)]
 pub struct Extras {
     /// The whole of what a call printed, in a sheet that is open.
-    pub whole: Callback<(Read,), AnyView>,
+    pub whole: Callback<(Read,), View>,
     /// What is to be looked at of a task's changes.
     pub changes: RwSignal<Option<Look>>,
     /// The tasks whose changes are kept; none: those of every task.

@@ -2,6 +2,7 @@
 
 use lanyard_web_state::timeline::{self, Call, CallState, Entry, Item};
 use lanyard_web_state::words;
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::{Extras, Read};

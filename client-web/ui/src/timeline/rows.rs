@@ -4,6 +4,7 @@ use lanyard_protocol::event::FileChange;
 use lanyard_protocol::id::TaskId;
 use lanyard_web_state::timeline::words::{self, Weight};
 use lanyard_web_state::timeline::{Answer, Call, CallState, End, Ending, Entry, Item, ItemNo, Note, Prompt};
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use super::output::Output;
@@ -27,13 +28,13 @@ pub fn RowView(
     let entry = Signal::derive(move || items.entry(no));
     // The kind of an item never changes.
     match items.peek(no).map(|entry| entry.item.clone()) {
-        Some(Item::Prompt(prompt)) => view! { <PromptRow prompt entry/> }.into_any(),
-        Some(Item::Step(_)) => view! { <StepRow entry/> }.into_any(),
-        Some(Item::Answer(_)) => view! { <AnswerRow entry/> }.into_any(),
-        Some(Item::Call(_)) => view! { <CallRow entry/> }.into_any(),
-        Some(Item::Note(note)) => view! { <NoteRow note/> }.into_any(),
-        Some(Item::End(_)) => view! { <EndRow entry/> }.into_any(),
-        None => ().into_any(),
+        Some(Item::Prompt(prompt)) => view! { <PromptRow prompt entry/> },
+        Some(Item::Step(_)) => view! { <StepRow entry/> },
+        Some(Item::Answer(_)) => view! { <AnswerRow entry/> },
+        Some(Item::Call(_)) => view! { <CallRow entry/> },
+        Some(Item::Note(note)) => view! { <NoteRow note/> },
+        Some(Item::End(_)) => view! { <EndRow entry/> },
+        None => View::none(),
     }
 }
 
@@ -49,9 +50,9 @@ fn PromptRow(prompt: Prompt, #[prop(into)] entry: Read) -> impl IntoView {
     let lines = prompt.text.lines().count();
     let text = prompt.text.to_string();
     let body = if lines > PROMPT_LINES {
-        view! { <Fold text=text lines=PROMPT_LINES/> }.into_any()
+        view! { <Fold text=text lines=PROMPT_LINES/> }
     } else {
-        view! { <p class="bubble-text" dir="auto">{text}</p> }.into_any()
+        view! { <p class="bubble-text" dir="auto">{text}</p> }
     };
     let demo = prompt.demo.then(|| {
         view! {

@@ -6,6 +6,7 @@ use lanyard_web_state::approvals::words;
 use lanyard_web_state::approvals::{Answering, hidden_lines, remember_choices};
 use lanyard_web_state::words::count;
 use lanyard_web_ui::{Button, Choice, ChoiceItem, Countdown, Kind, Sheet, TextArea};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::asking::{Asking, Standing};
@@ -38,8 +39,8 @@ pub(super) fn Answer(
         Standing::Waits(_) => None,
     });
     move || match over.get() {
-        Some(said) => view! { <p class="ask-over" role="status">{said}</p> }.into_any(),
-        None => view! { <Open asking moved/> }.into_any(),
+        Some(said) => view! { <p class="ask-over" role="status">{said}</p> },
+        None => view! { <Open asking moved/> },
     }
 }
 
@@ -52,17 +53,16 @@ fn Open(asking: Asking, moved: Signal<u64>) -> impl IntoView {
     let total = asking.request(|request| request.deadline.millis_since(request.requested_at)) as f64;
     let time = move || {
         if late.get() {
-            return view! { <p class="ask-late">"The time is up: without an answer it counts as denied."</p> }.into_any();
+            return view! { <p class="ask-late">"The time is up: without an answer it counts as denied."</p> };
         }
         let until = Signal::derive(move || asking.until_ms());
         view! {
             <Countdown until_ms=until total_ms=total now=asking.store.now_ms before="Answer within" after="or it is denied."/>
         }
-        .into_any()
     };
     let buttons = move || match refused.get() {
-        Some(why) => view! { <p class="ask-refused">{why.words()}</p> }.into_any(),
-        None => view! { <Buttons asking moved second late/> }.into_any(),
+        Some(why) => view! { <p class="ask-refused">{why.words()}</p> },
+        None => view! { <Buttons asking moved second late/> },
     };
     view! {
         <div class="ask-answer">

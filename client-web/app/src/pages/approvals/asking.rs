@@ -15,6 +15,7 @@ use lanyard_protocol::principal::Scope;
 use lanyard_web_state::approvals::words::{self, Names};
 use lanyard_web_state::approvals::{Answering, Guard, NotYours, Press, may_answer};
 use lanyard_web_ui::Returns;
+use lanyard_web_view::Effect;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;

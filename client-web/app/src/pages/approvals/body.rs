@@ -3,6 +3,7 @@
 use lanyard_web_state::approvals::words::{self, Names};
 use lanyard_web_state::words::risk;
 use lanyard_web_ui::{Ago, Facts, Pill, asks};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::asking::{Asking, me};

@@ -8,6 +8,7 @@ use lanyard_web_state::approvals::words::{Names, remembered};
 use lanyard_web_state::visible::{self, Marks};
 use lanyard_web_state::words::sentence;
 use lanyard_web_ui::{Ago, Button, Card, Empty, Kind, Problem, Sheet, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::asking::me_now;
@@ -33,7 +34,7 @@ fn List() -> impl IntoView {
     let load = move || store.ask(ListRules {}, move |answer| rules.set(Some(answer.map(|page| page.rules))));
     load();
     move || match rules.get() {
-        None => view! { <Waiting what="Asking the host"/> }.into_any(),
+        None => view! { <Waiting what="Asking the host"/> },
         Some(Err(failed)) => {
             let code = failed.code_text();
             view! {
@@ -41,17 +42,15 @@ fn List() -> impl IntoView {
                     <Button on_press=load>"Try again"</Button>
                 </Problem>
             }
-            .into_any()
         }
         Some(Ok(rules)) if rules.is_empty() => view! {
             <Empty title="Nothing is remembered">
                 <p>"When you approve something and choose to stop asking for it, it is listed here."</p>
             </Empty>
-        }
-        .into_any(),
+        },
         Some(Ok(rules)) => {
             let rows = rules.into_iter().map(|rule| view! { <Rule rule on_gone=load/> });
-            view! { <div class="stack">{rows.collect_view()}</div> }.into_any()
+            view! { <div class="stack">{rows.collect_view()}</div> }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lanyard_protocol::id::{ApprovalId, SessionId};
 use lanyard_protocol::method::AcknowledgeApproval;
+use lanyard_web_view::Effect;
 use leptos::html;
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;

@@ -6,6 +6,7 @@ use lanyard_protocol::method::{FileEntry, FileKind, FilePage};
 use lanyard_web_state::files::{can_open, entry_detail, join, shown_name};
 use lanyard_web_state::words::thousands;
 use lanyard_web_ui::{Empty, Field, Glyph, Row, VirtualList};
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use crate::route::Route;
@@ -21,10 +22,9 @@ pub(super) fn Directory(page: Arc<FilePage>) -> impl IntoView {
     let shown = {
         let page = Arc::clone(&page);
         Memo::new(move |_| {
-            let wanted = wanted.with(|wanted| wanted.trim().to_lowercase());
-            let fits = |(_, entry): &(usize, &FileEntry)| {
-                wanted.is_empty() || entry.name.to_lowercase().contains(&wanted)
-            };
+            let wanted = wanted.with(|wanted| lower(wanted.trim()));
+            let fits =
+                |(_, entry): &(usize, &FileEntry)| wanted.is_empty() || lower(&entry.name).contains(&wanted);
             page.entries.iter().enumerate().filter(fits).map(|(at, _)| at).collect::<Vec<_>>()
         })
     };
@@ -53,7 +53,7 @@ pub(super) fn Directory(page: Arc<FilePage>) -> impl IntoView {
         view! { <p class="soft">{said}</p> }
     });
     if total == 0 {
-        return view! { <Empty title="This folder is empty"/> }.into_any();
+        return view! { <Empty title="This folder is empty"/> };
     }
     view! {
         {find}
@@ -61,10 +61,9 @@ pub(super) fn Directory(page: Arc<FilePage>) -> impl IntoView {
         {move || shown.with(Vec::is_empty).then(|| view! { <Empty title="Nothing of that name here"/> })}
         {cut}
     }
-    .into_any()
 }
 
-fn entry_row(directory: &str, entry: &FileEntry) -> impl IntoView + use<> {
+fn entry_row(directory: &str, entry: &FileEntry) -> View {
     let icon = match entry.kind {
         FileKind::Directory => Glyph::Folder,
         FileKind::File => Glyph::File,
@@ -78,4 +77,9 @@ fn entry_row(directory: &str, entry: &FileEntry) -> impl IntoView + use<> {
             <Row title=shown_name(&entry.name) detail=entry_detail(entry) href=href icon>{changed}</Row>
         </div>
     }
+}
+
+/// In lower case, by the browser: its tables need not be downloaded.
+fn lower(text: &str) -> String {
+    js_sys::JsString::from(text).to_lower_case().into()
 }

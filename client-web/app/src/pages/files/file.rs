@@ -9,6 +9,7 @@ use lanyard_web_state::files::{
 };
 use lanyard_web_state::words::{bytes, count};
 use lanyard_web_ui::{Button, Card, Kind, Problem, Progress, VirtualList, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
@@ -33,17 +34,16 @@ pub(super) fn File(
     let total = first.total;
     let shown = shown_as(&first.bytes.0, first.text);
     let body = match shown {
-        Shown::Text => view! { <Text path=path.clone() first/> }.into_any(),
+        Shown::Text => view! { <Text path=path.clone() first/> },
         Shown::Image(kind) if total <= MAX_IMAGE_BYTES => {
-            view! { <Picture path=path.clone() kind first/> }.into_any()
+            view! { <Picture path=path.clone() kind first/> }
         }
         Shown::Image(_) | Shown::Data => view! {
             <Card>
                 <p>{format!("This is data, not text: {}.", bytes(total))}</p>
                 <p class="soft">"It can be downloaded, or given to a task to look at."</p>
             </Card>
-        }
-        .into_any(),
+        },
     };
     view! {
         <div class="stack">
@@ -172,11 +172,11 @@ fn Text(path: String, first: Arc<FilePiece>) -> impl IntoView {
         view! { <p class="soft">{said}</p> }
     });
     let rows = move || match lines.get() {
-        None => view! { <Waiting what="Fetching the file"/> }.into_any(),
+        None => view! { <Waiting what="Fetching the file"/> },
         Some(lines) if lines.rows.is_empty() => {
-            view! { <p class="soft">"This file is empty."</p> }.into_any()
+            view! { <p class="soft">"This file is empty."</p> }
         }
-        Some(lines) => view! { <Numbered lines wrap/> }.into_any(),
+        Some(lines) => view! { <Numbered lines wrap/> },
     };
     view! {
         {move || trouble.get().map(|said| view! { <Problem title="Not all of the file could be fetched" meaning=said/> })}
@@ -251,7 +251,7 @@ fn Numbered(lines: Arc<Lines>, wrap: RwSignal<bool>) -> impl IntoView {
                 tabindex="0"
                 role="region"
                 aria-label="Text of the file"
-                style=("--diff-digits", digits)
+                style:--diff-digits=digits
             >
                 <div class="diff-rows">
                     <VirtualList first=0 end estimate=20.0 label="Lines" row/>

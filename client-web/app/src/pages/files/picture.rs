@@ -6,6 +6,7 @@ use lanyard_protocol::method::FilePiece;
 use lanyard_web_state::files::{Download, decodes_unasked, name_of, pixels, shown_name};
 use lanyard_web_state::words::bytes;
 use lanyard_web_ui::{Button, Card, Problem, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -30,15 +31,14 @@ pub(super) fn Picture(
     let said = format!("This picture is large, or may be: {}, {extent}.", bytes(first.total));
     let said = StoredValue::new(said);
     move || match wanted.get() {
-        true => view! { <Decoded path=path.clone() kind/> }.into_any(),
+        true => view! { <Decoded path=path.clone() kind/> },
         false => view! {
             <Card>
                 <p>{said.get_value()}</p>
                 <p class="soft">"Pictures with very many pixels can make a browser fail."</p>
                 <Button on_press=move || wanted.set(true)>"Show it all the same"</Button>
             </Card>
-        }
-        .into_any(),
+        },
     }
 }
 
@@ -59,12 +59,12 @@ fn Decoded(path: String, kind: &'static str) -> impl IntoView {
     });
     move || {
         picture.with(|picture| match picture {
-            None => view! { <Waiting what="Fetching the picture"/> }.into_any(),
+            None => view! { <Waiting what="Fetching the picture"/> },
             Some(Ok(url)) => {
-                view! { <img class="picture" src=url.as_str().to_owned() alt=name.clone()/> }.into_any()
+                view! { <img class="picture" src=url.as_str().to_owned() alt=name.clone()/> }
             }
             Some(Err(said)) => {
-                view! { <Problem title="The picture could not be fetched" meaning=said.clone()/> }.into_any()
+                view! { <Problem title="The picture could not be fetched" meaning=said.clone()/> }
             }
         })
     }

@@ -5,6 +5,7 @@ use lanyard_protocol::method::{RenameDevice, RevokeDevice, SetDeviceScopes};
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::{host, words};
 use lanyard_web_ui::{Button, Clock, Field, KeyValue, Kind, Problem, Switch};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::store::Store;
@@ -119,9 +120,10 @@ fn Remove(device: Device, on_done: Callback<()>) -> impl IntoView {
         let call = RevokeDevice { device_id: id.clone(), command_id: None };
         store.tell(busy, call, move |_| on_done.run(()));
     });
-    move || {
-        match sure.get() {
-        false => view! { <Button kind=Kind::Danger on_press=move || sure.set(true)>"Remove this device"</Button> }.into_any(),
+    move || match sure.get() {
+        false => {
+            view! { <Button kind=Kind::Danger on_press=move || sure.set(true)>"Remove this device"</Button> }
+        }
         true => view! {
             <Problem
                 title=title.clone()
@@ -132,8 +134,6 @@ fn Remove(device: Device, on_done: Callback<()>) -> impl IntoView {
                 <Button on_press=move || sure.set(false)>"Keep it"</Button>
                 <Button kind=Kind::Danger busy on_press=remove>"Remove"</Button>
             </Problem>
-        }
-        .into_any(),
-    }
+        },
     }
 }

@@ -5,6 +5,7 @@ use lanyard_protocol::method::{ListConnections, ListDevices};
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::{host, words};
 use lanyard_web_ui::{Card, Clock, Empty, LinkRow, Pill, Problem, Row, Section, Sheet, Tone, Waiting};
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 
 use super::device::OneDevice;
@@ -26,30 +27,25 @@ pub(crate) fn Devices() -> impl IntoView {
         store.connections.track();
         store.ask(ListDevices {}, move |answer| found.set(Some(answer.map(|page| page.devices))));
     });
-    let list = move || {
-        match found.get() {
-        None => view! { <Waiting what="Asking the host"/> }.into_any(),
+    let list = move || match found.get() {
+        None => view! { <Waiting what="Asking the host"/> },
         Some(Err(failed)) if !store.holds(Scope::Admin) => {
-            view! { <NotAllowed failed what="see who is paired"/> }.into_any()
+            view! { <NotAllowed failed what="see who is paired"/> }
         }
         Some(Err(failed)) => view! {
             <Problem title="The devices could not be listed" meaning=failed.said.clone() code=failed.code_text()/>
-        }
-        .into_any(),
+        },
         Some(Ok(devices)) if devices.is_empty() => view! {
             <Card><Empty title="No device is paired">
                 <p>"Show the QR code and scan it with a phone."</p>
                 <a class="button button-primary" href=Route::Pairings.href()>"Pair a device"</a>
             </Empty></Card>
-        }
-        .into_any(),
+        },
         Some(Ok(devices)) => view! {
             {rows(devices, chosen)}
             <LinkRow title="Pair a device" href=Route::Pairings.href()/>
             <Connections/>
-        }
-        .into_any(),
-    }
+        },
     };
     let sheet =
         move || chosen.get().map(|device| view! { <OneDevice device on_done=move || chosen.set(None)/> });
@@ -79,7 +75,7 @@ pub(super) fn NotAllowed(
     view! { <Problem title="This device may not do that" meaning code=failed.and_then(|failed| failed.code_text()) waits=true/> }
 }
 
-fn rows(devices: Vec<Device>, chosen: RwSignal<Option<Device>>) -> impl IntoView {
+fn rows(devices: Vec<Device>, chosen: RwSignal<Option<Device>>) -> View {
     let let_in_by = |device: &Device| {
         let maker = device.made_by.as_ref()?;
         let name = devices.iter().find(|other| other.device_id == *maker).map(|other| other.name.clone());
@@ -89,7 +85,7 @@ fn rows(devices: Vec<Device>, chosen: RwSignal<Option<Device>>) -> impl IntoView
         let (device, maker) = (device.clone(), let_in_by(device));
         view! { <DeviceRow device maker chosen/> }
     };
-    devices.iter().map(row).collect_view()
+    View::all(devices.iter().map(row).collect())
 }
 
 #[component]

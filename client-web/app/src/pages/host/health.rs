@@ -3,6 +3,7 @@
 use lanyard_protocol::health::{HealthCheck, HealthReport, HealthStatus};
 use lanyard_web_state::{host, words};
 use lanyard_web_ui::{Button, Card, Clock, Dot, KeyValue, Problem, Row, Section, Tone, Waiting};
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use super::keep_fresh;
@@ -16,8 +17,8 @@ pub(crate) fn Health() -> impl IntoView {
     let store = Store::take();
     keep_fresh(store);
     let panel = move || match store.health.get() {
-        None => view! { <Waiting what="Asking the host how it is"/> }.into_any(),
-        Some(report) => view! { <Panel report/> }.into_any(),
+        None => view! { <Waiting what="Asking the host how it is"/> },
+        Some(report) => view! { <Panel report/> },
     };
     view! { <Page title="Health" back=Route::Host>{panel}</Page> }
 }
@@ -50,7 +51,7 @@ fn Panel(report: HealthReport) -> impl IntoView {
     }
 }
 
-fn check(check: HealthCheck) -> impl IntoView {
+fn check(check: HealthCheck) -> View {
     let tone = match check.status {
         HealthStatus::Ok => Tone::Good,
         HealthStatus::Degraded => Tone::Ask,

@@ -9,6 +9,7 @@ use lanyard_web_state::{host, words};
 use lanyard_web_ui::{
     Button, Card, Clock, Code, Countdown, Digits, Empty, Field, Kind, Problem, QrCode, Switch, Tone, Waiting,
 };
+use lanyard_web_view::{Effect, component, view};
 use leptos::prelude::*;
 
 use super::devices::NotAllowed;
@@ -36,23 +37,19 @@ pub(crate) fn Pairings() -> impl IntoView {
             });
         });
     });
-    let shown = move || {
-        match found.get() {
-        None => view! { <Waiting what="Asking the host"/> }.into_any(),
+    let shown = move || match found.get() {
+        None => view! { <Waiting what="Asking the host"/> },
         Some(Err(failed)) => view! {
             <Problem title="It could not be seen who asks" meaning=failed.said.clone() code=failed.code_text()/>
-        }
-        .into_any(),
+        },
         Some(Ok(page)) => {
             let local = store.me.with_untracked(|me| me.as_ref().is_some_and(|me| me.principal.local));
             let asks = page.pending.is_empty();
             view! {
                 <Asking pending=page.pending/>
-                {if local { view! { <Window window=page.window/> }.into_any() } else { view! { <Elsewhere alone=asks/> }.into_any() }}
+                {if local { view! { <Window window=page.window/> } } else { view! { <Elsewhere alone=asks/> } }}
             }
-            .into_any()
         }
-    }
     };
     view! { <Page title="Pair a device" back=Route::Host>{shown}</Page> }
 }
@@ -64,14 +61,13 @@ fn Elsewhere(alone: bool) -> impl IntoView {
     let admin = store.holds(Scope::Admin);
     alone.then(|| {
         if !admin {
-            return view! { <NotAllowed what="pair devices"/> }.into_any();
+            return view! { <NotAllowed what="pair devices"/> };
         }
         view! {
             <Card><Empty title="No device asks">
                 <p>"The code and the QR code are shown on the machine itself: run lanyard pair there, or lanyard open."</p>
             </Empty></Card>
         }
-        .into_any()
     })
 }
 
@@ -91,13 +87,11 @@ fn Window(window: Option<PairingWindow>) -> impl IntoView {
                 <p>"For two minutes a code and a QR code let one device ask. You are asked before it is let in."</p>
                 <Button kind=Kind::Primary busy on_press=open>"Show the QR code"</Button>
             </Empty></Card>
-        }
-        .into_any(),
+        },
         Some(window) => view! {
             <Card><Open window/></Card>
             <Button busy on_press=close>"Close it"</Button>
-        }
-        .into_any(),
+        },
     }
 }
 
@@ -136,7 +130,7 @@ fn Open(window: PairingWindow) -> impl IntoView {
     };
     move || {
         if over.get() {
-            return view! { <p>"The code has run out. Close it and open another."</p> }.into_any();
+            return view! { <p>"The code has run out. Close it and open another."</p> };
         }
         view! {
             <div class="stack pair-window">
@@ -153,7 +147,6 @@ fn Open(window: PairingWindow) -> impl IntoView {
                 <details><summary>"The link as text"</summary><Code text=shown/></details>
             </div>
         }
-        .into_any()
     }
 }
 

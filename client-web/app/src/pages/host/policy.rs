@@ -4,6 +4,7 @@ use lanyard_protocol::method::GetPolicy;
 use lanyard_protocol::overview::{GrantOverview, PolicyOverview, Standing};
 use lanyard_web_state::{host, words};
 use lanyard_web_ui::{Card, Clock, KeyValue, Pill, Problem, Row, Section, Tone, Waiting};
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 
 use crate::route::Route;
@@ -21,12 +22,11 @@ pub(crate) fn Policy() -> impl IntoView {
         store.ask(GetPolicy {}, move |answer| found.set(Some(answer)));
     });
     let shown = move || match found.get() {
-        None => view! { <Waiting what="Asking the host"/> }.into_any(),
+        None => view! { <Waiting what="Asking the host"/> },
         Some(Err(failed)) => view! {
             <Problem title="The rules could not be had" meaning=failed.said.clone() code=failed.code_text()/>
-        }
-        .into_any(),
-        Some(Ok(policy)) => view! { <Shown policy/> }.into_any(),
+        },
+        Some(Ok(policy)) => view! { <Shown policy/> },
     };
     view! { <Page title="What it may do" back=Route::Host>{shown}</Page> }
 }
@@ -66,7 +66,7 @@ fn Shown(policy: PolicyOverview) -> impl IntoView {
     }
 }
 
-fn grant(grant: GrantOverview) -> impl IntoView {
+fn grant(grant: GrantOverview) -> View {
     let tone = match grant.standing {
         Standing::Free => Tone::Good,
         Standing::Asks => Tone::Plain,

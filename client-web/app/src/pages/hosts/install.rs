@@ -1,6 +1,7 @@
 //! How the page gets onto the home screen, in the words of the system it runs on.
 
 use lanyard_web_ui::{Card, Section};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::store::Store;

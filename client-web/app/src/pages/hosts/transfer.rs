@@ -10,6 +10,7 @@ use lanyard_protocol::device::{PairingEnd, PendingPairing};
 use lanyard_protocol::method::{ClosePairing, CreateLink, DecidePairing, LinkCreated, ListPairings};
 use lanyard_web_state::host;
 use lanyard_web_ui::{Button, Clock, Countdown, Digits, Kind, Problem, QrCode, Row, Section, Sheet, Waiting};
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
@@ -29,23 +30,22 @@ pub(super) fn Addresses() -> impl IntoView {
     });
     let row = move |origin: String| {
         if origin == here {
-            return view! { <Row title=origin detail="This page" current=true/> }.into_any();
+            return view! { <Row title=origin detail="This page" current=true/> };
         }
         if owners.get() {
-            return view! { <Row title=origin/> }.into_any();
+            return view! { <Row title=origin/> };
         }
         let target = origin.clone();
         view! {
             <Row title=origin detail="Open there, with the same rights" on_press=move || chosen.set(Some(target.clone()))/>
         }
-        .into_any()
     };
     let rows = move || match origins.get() {
-        None => view! { <Waiting what="Asking the host"/> }.into_any(),
+        None => view! { <Waiting what="Asking the host"/> },
         Some(origins) if origins.is_empty() => {
-            view! { <p class="soft">"The host serves its page to this machine only."</p> }.into_any()
+            view! { <p class="soft">"The host serves its page to this machine only."</p> }
         }
-        Some(origins) => origins.into_iter().map(row.clone()).collect_view().into_any(),
+        Some(origins) => View::all(origins.into_iter().map(row.clone()).collect()),
     };
     let hint = move || {
         owners.get().then(|| {
@@ -81,12 +81,11 @@ fn OneLink(origin: String) -> impl IntoView {
     let asked = Clock::take().now_untracked();
     store.ask(CreateLink { origin: Some(origin) }, move |answer| made.set(Some(answer)));
     move || match made.get() {
-        None => view! { <Waiting what="Asking the host for a link"/> }.into_any(),
+        None => view! { <Waiting what="Asking the host for a link"/> },
         Some(Err(failed)) => view! {
             <Problem title="There is no link" meaning=failed.said.clone() code=failed.code_text()/>
-        }
-        .into_any(),
-        Some(Ok(made)) => view! { <Made made asked/> }.into_any(),
+        },
+        Some(Ok(made)) => view! { <Made made asked/> },
     }
 }
 
@@ -127,11 +126,11 @@ fn Made(made: LinkCreated, asked: Timestamp) -> impl IntoView {
     });
     move || match step.get() {
         Step::Unused if run_out.get() => {
-            view! { <p>"The link has run out. Close this and make another."</p> }.into_any()
+            view! { <p>"The link has run out. Close this and make another."</p> }
         }
-        Step::Unused => view! { <TheLink made=made.clone() asked/> }.into_any(),
-        Step::Asks(asking) => view! { <Asks asking=*asking step busy/> }.into_any(),
-        Step::Over(words) => view! { <p role="status">{words}</p> }.into_any(),
+        Step::Unused => view! { <TheLink made=made.clone() asked/> },
+        Step::Asks(asking) => view! { <Asks asking=*asking step busy/> },
+        Step::Over(words) => view! { <p role="status">{words}</p> },
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn spelled(typed: &str) -> String {
     let letters: Vec<char> = typed
         .chars()
         .filter(|letter| letter.is_alphanumeric())
-        .flat_map(char::to_uppercase)
+        .map(|letter| letter.to_ascii_uppercase())
         .take(CODE + 1)
         .collect();
     let mut out = String::with_capacity(CODE + 2);

@@ -4,6 +4,7 @@ use lanyard_protocol::method::{GetPatchPreview, PatchFile};
 use lanyard_web_state::words;
 use lanyard_web_ui::timeline::{ChangedFiles, Look};
 use lanyard_web_ui::{Button, Problem, Sheet, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::feed::Feed;
@@ -41,16 +42,13 @@ fn Preview(shown: Look) -> impl IntoView {
         store.ask(call, move |answer| found.set(Some(answer.map(|preview| preview.files))));
     };
     fetch();
-    move || {
-        match found.get() {
-        None => view! { <Waiting what="Comparing with the state before the task"/> }.into_any(),
-        Some(Ok(files)) => view! { <ChangedFiles files path=path.clone() none=NONE/> }.into_any(),
+    move || match found.get() {
+        None => view! { <Waiting what="Comparing with the state before the task"/> },
+        Some(Ok(files)) => view! { <ChangedFiles files path=path.clone() none=NONE/> },
         Some(Err(failed)) => view! {
             <Problem title="The changes could not be read" meaning=failed.said.clone() code=failed.code_text()>
                 <Button on_press=fetch>"Try again"</Button>
             </Problem>
-        }
-        .into_any(),
-    }
+        },
     }
 }

@@ -1,5 +1,6 @@
 //! Follows the end of the timeline until the reader scrolls up; keeps what is read in its place when older rows come.
 
+use lanyard_web_view::Effect;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;

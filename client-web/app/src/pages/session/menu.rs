@@ -5,6 +5,7 @@ use lanyard_protocol::principal::Scope;
 use lanyard_web_state::timeline::Activity;
 use lanyard_web_ui::timeline::Look;
 use lanyard_web_ui::{Button, Glyph, Kind, Row, Sheet};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::feed::Feed;
@@ -35,8 +36,8 @@ pub(super) fn Menu(open: RwSignal<bool>, changes: RwSignal<Option<Look>>) -> imp
     view! {
         <Sheet open title on_close=close>
             {move || match sure.get() {
-                Sure::No => view! { <Things open changes sure/> }.into_any(),
-                sure_of => view! { <Really sure_of sure open/> }.into_any(),
+                Sure::No => view! { <Things open changes sure/> },
+                sure_of => view! { <Really sure_of sure open/> },
             }}
         </Sheet>
     }

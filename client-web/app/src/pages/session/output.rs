@@ -11,6 +11,7 @@ use lanyard_web_state::timeline::{Call, Entry, Item};
 use lanyard_web_state::words;
 use lanyard_web_ui::timeline::Read;
 use lanyard_web_ui::{Button, Kind, Problem, VirtualList, Waiting, copy, output_line};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -164,12 +165,11 @@ pub(super) fn Whole(#[prop(into)] entry: Read) -> impl IntoView {
     };
     let end =
         Signal::derive(move || i64::try_from(fetch.lines.with(|lines| lines.len())).unwrap_or(i64::MAX));
-    let below = move || {
-        match fetch.stage.get() {
-        Stage::Fetching => view! { <Waiting what="Fetching the output"/> }.into_any(),
+    let below = move || match fetch.stage.get() {
+        Stage::Fetching => view! { <Waiting what="Fetching the output"/> },
         Stage::Rests => {
             let left = fetch.total.get().saturating_sub(fetch.fetched.get_value());
-            view! { <Button on_press=move || fetch.start()>"Fetch more (" {words::bytes(left)} " left)"</Button> }.into_any()
+            view! { <Button on_press=move || fetch.start()>"Fetch more (" {words::bytes(left)} " left)"</Button> }
         }
         Stage::TooLong(total) => {
             let where_else = fetch.source.with_value(|source| match source {
@@ -184,24 +184,20 @@ pub(super) fn Whole(#[prop(into)] entry: Read) -> impl IntoView {
                     <code class="mono">{where_else}</code>
                 </p>
             }
-            .into_any()
         }
         Stage::Failed(failed) => view! {
             <Problem title="The output could not be fetched" meaning=failed.said.clone() code=failed.code_text()>
                 <Button on_press=move || fetch.start()>"Try again"</Button>
             </Problem>
-        }
-        .into_any(),
+        },
         Stage::Complete if fetch.lines.with(|lines| lines.is_empty()) => {
-            view! { <p class="soft">"It printed nothing."</p> }.into_any()
+            view! { <p class="soft">"It printed nothing."</p> }
         }
         Stage::Complete => view! {
             <Button kind=Kind::Quiet on_press=move || fetch.text.with_value(|text| copy(text, copied))>
                 {move || if copied.get() { "Copied" } else { "Copy all of it" }}
             </Button>
-        }
-        .into_any(),
-    }
+        },
     };
     view! {
         <div class="output-whole" data-scroll="" tabindex="0">

@@ -6,6 +6,7 @@ use lanyard_protocol::method::PutAttachment;
 use lanyard_web_state::sessions::draft::{may_attach, next_piece, shown_name};
 use lanyard_web_state::words;
 use lanyard_web_ui::{Glyph, Icon, IconButton, Progress};
+use lanyard_web_view::{For, component, view};
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -179,9 +180,9 @@ pub(super) fn Chips(files: Files, #[prop(into)] busy: Signal<bool>) -> impl Into
         let remove = format!("Remove {name}");
         let end = move || {
             if busy.get() {
-                view! { <span class="chip-progress"><Progress share label=label.clone()/></span> }.into_any()
+                view! { <span class="chip-progress"><Progress share label=label.clone()/></span> }
             } else {
-                view! { <IconButton label=remove.clone() icon=Glyph::Close on_press=move || files.remove(file.no)/> }.into_any()
+                view! { <IconButton label=remove.clone() icon=Glyph::Close on_press=move || files.remove(file.no)/> }
             }
         };
         view! {

@@ -9,6 +9,7 @@ use lanyard_protocol::principal::Scope;
 use lanyard_protocol::session::WorkspaceHint;
 use lanyard_web_state::sessions::draft::{Example, prompt_problem};
 use lanyard_web_ui::{Glyph, IconButton, Problem, TextArea};
+use lanyard_web_view::{Effect, component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -158,8 +159,7 @@ pub(crate) fn Composer(
     let target = StoredValue::new(session);
     move || {
         if !may.get() {
-            return view! { <p class="composer-none soft">"This device may look at sessions, not give tasks."</p> }
-                .into_any();
+            return view! { <p class="composer-none soft">"This device may look at sessions, not give tasks."</p> };
         }
         view! {
             <Drop files=start.files>
@@ -168,7 +168,6 @@ pub(crate) fn Composer(
                 <Words start target/>
             </Drop>
         }
-        .into_any()
     }
 }
 

@@ -8,6 +8,7 @@ use lanyard_web_state::sessions::draft::{STEP_CHOICES, shown_name};
 use lanyard_web_state::visible::{Marks, line};
 use lanyard_web_state::words;
 use lanyard_web_ui::{Choice, ChoiceItem, Problem, Sheet, Switch, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::store::{Failed, Store};
@@ -169,8 +170,7 @@ fn Places(offers: Offers, chosen: Chosen) -> impl IntoView {
         if workspaces.is_empty() {
             return view! {
                 <p class="soft">"The host has no directories to work in; each session gets an empty one. `lanyard up --workspace DIR` on the machine adds one."</p>
-            }
-            .into_any();
+            };
         }
         let named = workspaces.into_iter().map(|entry| {
             let name = shown_name(&entry.name);
@@ -181,11 +181,10 @@ fn Places(offers: Offers, chosen: Chosen) -> impl IntoView {
         view! {
             <Choice label="Where" options value=chosen.workspace on_change=move |path| chosen.workspace.set(path)/>
         }
-        .into_any()
     };
     move || match offers.workspaces.get() {
         Some(workspaces) => places(workspaces),
-        None => view! { <Waiting what="Asking for directories"/> }.into_any(),
+        None => view! { <Waiting what="Asking for directories"/> },
     }
 }
 
@@ -203,7 +202,7 @@ fn Models(offers: Offers, chosen: Chosen) -> impl IntoView {
         view! { <Choice label="Model" options value=chosen.model on_change=move |model| chosen.model.set(model)/> }
     };
     move || match offers.models.get() {
-        Some(page) => models(page).into_any(),
-        None => view! { <Waiting what="Asking for models"/> }.into_any(),
+        Some(page) => models(page),
+        None => view! { <Waiting what="Asking for models"/> },
     }
 }

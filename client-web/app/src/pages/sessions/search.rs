@@ -7,6 +7,7 @@ use lanyard_protocol::method::ListSessions;
 use lanyard_protocol::session::SessionSummary;
 use lanyard_web_state::sessions::{PAGE_ROWS, detail, standing, title};
 use lanyard_web_ui::{Button, Clock, Field, Kind, Pill, Problem, Row, Waiting};
+use lanyard_web_view::{Effect, For, View, component, view};
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 
@@ -136,25 +137,23 @@ pub(super) fn Found(query: RwSignal<String>) -> impl IntoView {
 }
 
 /// Below what was found: how far it is, and the way on.
-fn further(asked: Asked) -> AnyView {
+fn further(asked: Asked) -> View {
     match asked.stage.get() {
-        Stage::Asking => view! { <Waiting what="Searching"/> }.into_any(),
+        Stage::Asking => view! { <Waiting what="Searching"/> },
         Stage::Failed(failed) => view! {
             <Problem title="The search did not work" meaning=failed.said.clone() code=failed.code_text()>
                 <Button on_press=move || asked.ask(None)>"Try again"</Button>
             </Problem>
-        }
-        .into_any(),
+        },
         Stage::Found => match asked.next.get() {
             Some(cursor) => {
                 let on = move || asked.ask(Some(cursor.clone()));
-                view! { <Button kind=Kind::Quiet on_press=on>"Look further back"</Button> }.into_any()
+                view! { <Button kind=Kind::Quiet on_press=on>"Look further back"</Button> }
             }
             None if asked.rows.with(Vec::is_empty) => {
                 view! { <p class="soft center">"Nothing found: no name, prompt or answer says that."</p> }
-                    .into_any()
             }
-            None => ().into_any(),
+            None => View::none(),
         },
     }
 }

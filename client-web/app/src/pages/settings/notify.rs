@@ -1,6 +1,7 @@
 //! How this device makes itself noticed when something waits.
 
 use lanyard_web_ui::{Card, Section, Switch};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};

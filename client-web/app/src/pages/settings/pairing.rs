@@ -4,6 +4,7 @@ use lanyard_protocol::method::Unpair;
 use lanyard_protocol::principal::Scope;
 use lanyard_web_state::words;
 use lanyard_web_ui::{Button, Card, Kind, LinkRow, Section, Sheet};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::route::Route;
@@ -29,10 +30,8 @@ pub(super) fn ThisDevice() -> impl IntoView {
     let change = move || {
         if store.holds(Scope::Admin) {
             view! { <LinkRow title="Devices" detail="Names and rights, and who may no longer connect" href=Route::Devices.href()/> }
-                .into_any()
         } else {
             view! { <p class="soft">"Name and rights are changed on the host's own page, or with a device that may manage it."</p> }
-                .into_any()
         }
     };
     let sure = RwSignal::new(false);

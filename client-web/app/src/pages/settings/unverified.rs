@@ -1,6 +1,7 @@
 //! "Page unverified": said where it is so, with what it means and the way out.
 
 use lanyard_web_ui::{Button, Code, Kind, Sheet};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::store::Store;

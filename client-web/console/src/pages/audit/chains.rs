@@ -12,6 +12,7 @@ use lanyard_web_ui::{
     Button, Card, Choice, ChoiceItem, Clock, Empty, Field, Glyph, Icon, KeyValue, Kind, Problem, Section,
     Select, Tone,
 };
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 
 use crate::api::{self, Failed, address};
@@ -65,8 +66,8 @@ fn Verify() -> impl IntoView {
     };
     let shown = move || {
         found.get().map(|found| match found {
-        Ok(verification) => view! { <Verdicts verification/> }.into_any(),
-        Err(failed) => view! { <Problem title="The chains could not be verified" meaning=failed.said code=failed.code/> }.into_any(),
+        Ok(verification) => view! { <Verdicts verification/> },
+        Err(failed) => view! { <Problem title="The chains could not be verified" meaning=failed.said code=failed.code/> },
     })
     };
     view! {
@@ -82,31 +83,29 @@ fn Verify() -> impl IntoView {
 fn Verdicts(verification: Verification) -> impl IntoView {
     let chains = verification.chains.len() as u64;
     if chains == 0 {
-        return view! { <Card><Empty title="There are no chains yet"><p>"The first begins with the first record."</p></Empty></Card> }.into_any();
+        return view! { <Card><Empty title="There are no chains yet"><p>"The first begins with the first record."</p></Empty></Card> };
     }
     let bad = verification.chains.iter().filter(|chain| chain.fault.is_some()).count() as u64;
     let records: u64 = verification.chains.iter().map(|chain| chain.records).sum();
     let head = match verification.whole {
         true => view! {
             <Card tone=Tone::Good><p><strong>{format!("All {} are whole", count(chains, "chain"))}</strong>{format!(": {} looked at.", count(records, "record"))}</p></Card>
-        }
-        .into_any(),
+        },
         false => view! {
             <Problem
                 title=format!("{bad} of {} are broken", count(chains, "chain"))
                 meaning="Somebody has changed records in the database, or it was restored from a copy. Keep the database as it is, export the chain, and compare its head with the one you have anchored outside."
             />
-        }
-        .into_any(),
+        },
     };
     let mut list = verification.chains;
     // What is wrong first.
     list.sort_by_key(|chain| (chain.fault.is_none() && chain.conflicts == 0, chain.source.clone()));
     let list = list.into_iter().map(chain_view).collect_view();
-    view! { {head} <div class="cards">{list}</div> }.into_any()
+    view! { {head} <div class="cards">{list}</div> }
 }
 
-fn chain_view(chain: ChainVerdict) -> impl IntoView {
+fn chain_view(chain: ChainVerdict) -> View {
     let source = line(&chain.source, Marks::Missing).into_owned();
     let tone = if chain.fault.is_some() { (Tone::Bad, "broken") } else { (Tone::Good, "whole") };
     let fault = chain
@@ -220,7 +219,6 @@ fn Keeping() -> impl IntoView {
             <p>"Records are kept for "{said}". What is older is removed; a checkpoint stays, so that the chain is still provable."</p>
             {pending}
         }
-        .into_any()
     });
     let form = move || {
         central.may(Role::Admin).then(|| {

@@ -15,6 +15,7 @@ use lanyard_web_ui::{
     Ago, Button, Card, ChoiceItem, Clock, Code, Empty, Field, Glyph, Icon, KeyValue, Kind, LinkRow, Problem,
     Row, Select, Sheet, Tone, Waiting,
 };
+use lanyard_web_view::{Effect, For, View, component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -167,14 +168,15 @@ pub(crate) fn Audit(
                 <Problem title="The search failed" meaning=failed.said code=failed.code>
                     <Button on_press=again>"Search again"</Button>
                 </Problem>
-            }
-            .into_any(),
-            (_, true, _) => view! { <Waiting what="Searching"/> }.into_any(),
+            },
+            (_, true, _) => view! { <Waiting what="Searching"/> },
             (_, _, Some(_)) if held >= MAX_ROWS => {
-                view! { <p class="soft">{format!("These are the newest {}. Narrow the search down, or export.", thousands(held as u64))}</p> }.into_any()
+                view! { <p class="soft">{format!("These are the newest {}. Narrow the search down, or export.", thousands(held as u64))}</p> }
             }
-            (_, _, Some(next)) => view! { <Button on_press=move || search.ask(Some(next.clone()))>"Show more"</Button> }.into_any(),
-            _ => ().into_any(),
+            (_, _, Some(next)) => {
+                view! { <Button on_press=move || search.ask(Some(next.clone()))>"Show more"</Button> }
+            }
+            _ => View::none(),
         }
     };
     let export = move || {
@@ -288,7 +290,7 @@ fn Filter(
     }
 }
 
-fn record_row(record: AuditRecord, open: RwSignal<Option<AuditRecord>>) -> impl IntoView {
+fn record_row(record: AuditRecord, open: RwSignal<Option<AuditRecord>>) -> View {
     let (title, detail) = headline(&record);
     let severity = record.event.severity;
     let at = record.received_at;

@@ -16,6 +16,7 @@ use lanyard_web_ui::{
     Ago, Button, Card, ChoiceItem, Clock, Code, Empty, Glyph, KeyValue, Kind, LinkRow, Problem, Row, Section,
     Select, output_line,
 };
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use crate::api;
@@ -50,7 +51,7 @@ fn title(job: &Record) -> String {
 }
 
 /// One line of a list.
-pub(crate) fn row(job: &Record) -> impl IntoView + use<> {
+pub(crate) fn row(job: &Record) -> View {
     let reason = job.reason.as_ref().map(|reason| format!(" · {reason}")).unwrap_or_default();
     let detail = format!("{} in {}{reason}", job.tool_name, path_end(&job.workspace));
     let detail = line(&detail, Marks::Missing).into_owned();
@@ -79,7 +80,6 @@ pub(crate) fn Jobs() -> impl IntoView {
                     <p>"A job is one tool call on one host: run a command, read a file. It runs through the same policies and approvals as everything else there, and only where the machine's owner takes jobs. The result is seen here, live."</p>
                 </Empty></Card>
         }
-        .into_any()
     };
     let list = jobs.shown("the jobs", none, |_| true, row);
     let states = STATES.map(|state| ChoiceItem::new(Some(state), sentence(words::job(state).1)));
@@ -209,8 +209,10 @@ fn Outcome(result: ToolResult) -> impl IntoView {
     let empty = lines.is_empty();
     let shown = lines.iter().map(output_line).collect_view();
     let text = match empty {
-        true => view! { <p class="soft">"It printed nothing."</p> }.into_any(),
-        false => view! { <pre class="output output-tall" tabindex="0" role="region" aria-label="Output"><code>{shown}</code></pre> }.into_any(),
+        true => view! { <p class="soft">"It printed nothing."</p> },
+        false => {
+            view! { <pre class="output output-tall" tabindex="0" role="region" aria-label="Output"><code>{shown}</code></pre> }
+        }
     };
     view! {
         <Section title="Result">

@@ -11,6 +11,7 @@ use lanyard_protocol::id::CommandId;
 use lanyard_web_ui::{
     Button, Card, Choice, ChoiceItem, Code, Empty, Field, Kind, Problem, Section, Select, Switch, TextArea,
 };
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 
 use super::arguments::{self, Form, Typed};
@@ -48,8 +49,8 @@ pub(crate) fn NewJob(
 ) -> impl IntoView {
     let central = Central::take();
     let body = move || match central.may(Role::Admin) {
-        true => view! { <Chosen host=host.clone()/> }.into_any(),
-        false => view! { <p class="soft">"Dispatching jobs takes an admin."</p> }.into_any(),
+        true => view! { <Chosen host=host.clone()/> },
+        false => view! { <p class="soft">"Dispatching jobs takes an admin."</p> },
     };
     view! { <Page title="Dispatch a job" back=Route::Jobs>{body}</Page> }
 }
@@ -69,10 +70,9 @@ fn Chosen(host: Option<AgentId>) -> impl IntoView {
                     <p>"Enrol one first."</p>
                     <a class="button" href=Route::Enrolment.href()>"Make a token"</a>
                 </Empty></Card>
-            }
-            .into_any();
+            };
         }
-        view! { <Dispatch hosts first=host.clone()/> }.into_any()
+        view! { <Dispatch hosts first=host.clone()/> }
     })
 }
 
@@ -235,23 +235,23 @@ fn Arguments(filled: Filled) -> impl IntoView {
         ChoiceItem::new(Form::GitStatus, "Git status"),
         ChoiceItem::new(Form::Other, "Other tool"),
     ];
-    let fields = move || {
-        match form.get() {
+    let fields = move || match form.get() {
         Form::RunCommand => view! {
             <Field label="Command" value=command max=4000 placeholder="cargo test" hint="Program and arguments; quotes keep words together."/>
             <Switch label="Let a shell run it" hint="Pipes, variables and wildcards work then; approvers see the text." on=shell on_change=move |on| shell.set(on)/>
             <Field label="Directory it starts in" value=cwd max=1000 hint="Within the workspace. Empty: the workspace itself."/>
             <Field label="Longest run, seconds" value=seconds keyboard="numeric" max=4 hint="Empty: 120."/>
+        },
+        Form::ReadFile => {
+            view! { <Field label="File" value=path max=1000 placeholder="README.md" hint="Within the workspace."/> }
         }
-        .into_any(),
-        Form::ReadFile => view! { <Field label="File" value=path max=1000 placeholder="README.md" hint="Within the workspace."/> }.into_any(),
-        Form::GitStatus => view! { <Field label="Repository" value=path max=1000 hint="Within the workspace. Empty: the workspace itself."/> }.into_any(),
+        Form::GitStatus => {
+            view! { <Field label="Repository" value=path max=1000 hint="Within the workspace. Empty: the workspace itself."/> }
+        }
         Form::Other => view! {
             <Field label="Tool" value=tool max=200/>
             <TextArea label="Arguments as JSON" value=json rows=4 placeholder="{ \"path\": \"src\" }"/>
-        }
-        .into_any(),
-    }
+        },
     };
     view! {
         <Choice label="Tool" options=forms value=form on_change=move |chosen| form.set(chosen)/>
@@ -265,10 +265,10 @@ fn Preview(filled: Filled, tried: RwSignal<bool>) -> impl IntoView {
     move || match filled.arguments() {
         Ok((tool, value)) => {
             let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-            view! { <p class="soft">{tool}" gets exactly this:"</p><Code text=text/> }.into_any()
+            view! { <p class="soft">{tool}" gets exactly this:"</p><Code text=text/> }
         }
-        Err(why) if tried.get() => view! { <p class="bad-words" role="alert">{why}</p> }.into_any(),
-        Err(_) => ().into_any(),
+        Err(why) if tried.get() => view! { <p class="bad-words" role="alert">{why}</p> },
+        Err(_) => View::none(),
     }
 }
 

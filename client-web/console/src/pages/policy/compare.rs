@@ -7,6 +7,7 @@ use lanyard_governance_api::page::{Nothing, PageQuery};
 use lanyard_web_state::diff;
 use lanyard_web_state::visible::{Marks, line};
 use lanyard_web_ui::{ChoiceItem, DiffView, Empty, Select};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::{json, textdiff};
@@ -46,17 +47,17 @@ pub(crate) fn Compare(
     });
     let shown = loaded(both, "both versions", |both| {
         let Some((old, new)) = both else {
-            return view! { <Empty title="Choose two versions"><p>"What differs between them is shown line by line."</p></Empty> }.into_any();
+            return view! { <Empty title="Choose two versions"><p>"What differs between them is shown line by line."</p></Empty> };
         };
         let text = |document| json::pretty(&serde_json::to_value(document).unwrap_or_default());
         let names = (format!("version {}", old.version), format!("version {}", new.version));
         let diff = textdiff::unified(&text(&old.document), &text(&new.document), &names.0, &names.1);
         if diff.is_empty() {
-            return view! { <Empty title="Nothing differs"><p>"Both say the same."</p></Empty> }.into_any();
+            return view! { <Empty title="Nothing differs"><p>"Both say the same."</p></Empty> };
         }
         let parsed = Arc::new(diff::parse(&diff, Marks::Missing));
         let label = format!("From {} to {}", names.0, names.1);
-        view! { <DiffView diff=Signal::stored(parsed) label/> }.into_any()
+        view! { <DiffView diff=Signal::stored(parsed) label/> }
     });
     view! {
         <Page title="Compare versions" back=Route::Policy>

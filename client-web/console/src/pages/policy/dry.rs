@@ -7,6 +7,7 @@ use lanyard_protocol::policy::{Capability, SandboxLevel};
 use lanyard_web_state::visible::{Marks, line};
 use lanyard_web_state::words::{capability as named, list, sentence};
 use lanyard_web_ui::{Button, Card, Choice, ChoiceItem, Field, Kind, Pill, Problem, Select, TextArea, Tone};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use crate::api::{self, Failed};
@@ -129,10 +130,9 @@ pub(super) fn DryRun(
     });
     let answer = move || {
         verdict.get().map(|verdict| match verdict {
-            Ok(verdict) => view! { <Said verdict/> }.into_any(),
+            Ok(verdict) => view! { <Said verdict/> },
             Err(failed) => {
                 view! { <Problem title="It could not be tried" meaning=failed.said code=failed.code/> }
-                    .into_any()
             }
         })
     };
@@ -162,13 +162,11 @@ fn Fields(
     #[prop(into)] ask: Callback<()>,
 ) -> impl IntoView {
     let error = Signal::derive(move || wrong.get());
-    move || {
-        match kind.get() {
+    move || match kind.get() {
         About::Command => view! {
             <Field label="Command" value=first max=4000 placeholder="cargo test -p atlas" error on_enter=ask hint="As a person would type it in a shell."/>
             <Field label="Where it runs" value=second max=1000 hint="Empty: in the first directory of the session." on_enter=ask/>
-        }
-        .into_any(),
+        },
         About::Path => {
             let ways = [Capability::FileRead, Capability::FileWrite, Capability::FileDelete];
             let ways = ways.map(|way| ChoiceItem::new(way, named(way))).to_vec();
@@ -176,18 +174,14 @@ fn Fields(
                 <Field label="File" value=first max=1000 placeholder="/home/alice/.ssh/id_ed25519" error on_enter=ask hint="Absolute."/>
                 <Select label="To" options=ways value=capability on_change=move |chosen| capability.set(chosen)/>
             }
-            .into_any()
         }
         About::Url => view! {
             <Field label="Address" value=first max=2000 placeholder="https://example.com/upload" error on_enter=ask/>
             <Field label="Method" value=second max=16 placeholder="GET" on_enter=ask/>
-        }
-        .into_any(),
+        },
         About::Tool => view! {
             <Field label="Tool" value=first max=200 placeholder="tickets__create" error on_enter=ask hint="As the MCP server or the backend names it."/>
-        }
-        .into_any(),
-    }
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use lanyard_governance_api::policy::{NewPolicy, PolicyDocument, PolicyState, Pol
 use lanyard_web_state::diff;
 use lanyard_web_state::visible::Marks;
 use lanyard_web_ui::{Button, Card, Choice, ChoiceItem, DiffView, Field, Kind, Pill, Problem, Section, Tone};
+use lanyard_web_view::{View, component, view};
 use leptos::html;
 use leptos::prelude::*;
 
@@ -54,22 +55,19 @@ pub(crate) fn Edit(
         };
         Ok(Begun { version, state })
     });
-    let body = loaded(begun, "the policy", |begun| {
-        match begun.version.clone() {
-        Some(version) => view! { <Editing version state=begun.state/> }.into_any(),
+    let body = loaded(begun, "the policy", |begun| match begun.version.clone() {
+        Some(version) => view! { <Editing version state=begun.state/> },
         None => view! {
             <Problem waits=true title="No policy is in force" meaning="Begin from one of the saved versions: open it in the list, and edit it from there.">
                 <a class="button" href=Route::Policy.href()>"To the versions"</a>
             </Problem>
-        }
-        .into_any(),
-    }
+        },
     });
-    let shown = move || {
-        match central.may(Role::Admin) {
-        true => ().into_any(),
-        false => view! { <p class="soft">"Your role sees the policy; changing it takes an admin. What you change here is not saved, but you can try what it would do."</p> }.into_any(),
-    }
+    let shown = move || match central.may(Role::Admin) {
+        true => View::none(),
+        false => {
+            view! { <p class="soft">"Your role sees the policy; changing it takes an admin. What you change here is not saved, but you can try what it would do."</p> }
+        }
     };
     view! { <Page title="Edit the policy" back=Route::Policy>{shown}{body}</Page> }
 }
@@ -86,16 +84,13 @@ fn Editing(version: PolicyVersion, state: PolicyState) -> impl IntoView {
     ];
     let began = json::pretty(&serde_json::to_value(&version.document).unwrap_or_default());
     let name = format!("version {}", version.version);
-    let part = move || {
-        match side.get() {
-        Side::Form => view! { <FormSide editor/> }.into_any(),
-        Side::Text => view! { <TextSide editor/> }.into_any(),
-        Side::Changes => view! { <Changes editor began=began.clone() name=name.clone()/> }.into_any(),
+    let part = move || match side.get() {
+        Side::Form => view! { <FormSide editor/> },
+        Side::Text => view! { <TextSide editor/> },
+        Side::Changes => view! { <Changes editor began=began.clone() name=name.clone()/> },
         Side::Try => view! {
             <dry::DryRun document=Signal::derive(move || editor.doc.with(doc::typed).map(Some)) about="This document, as it is edited"/>
-        }
-        .into_any(),
-    }
+        },
     };
     view! {
         <p class="soft">"From version "{version.version}". Versions are never changed: saving makes a new one."</p>
@@ -111,8 +106,8 @@ fn Editing(version: PolicyVersion, state: PolicyState) -> impl IntoView {
 fn FormSide(editor: Editor) -> impl IntoView {
     let broken = Memo::new(move |_| editor.bad.with(Option::is_some));
     move || match broken.get() {
-        true => view! { <p class="soft">"The form waits until the text can be read again."</p> }.into_any(),
-        false => view! { <form::Form editor/> }.into_any(),
+        true => view! { <p class="soft">"The form waits until the text can be read again."</p> },
+        false => view! { <form::Form editor/> },
     }
 }
 
@@ -187,20 +182,18 @@ fn Verdict(editor: Editor, #[prop(into)] to_text: Callback<()>) -> impl IntoView
             <Problem title="The text cannot be read" meaning=bad.message>
                 <Button on_press=move || to_text.run(())>"To the text"</Button>
             </Problem>
-        }
-        .into_any(),
+        },
         (None, Checked::Asking) => {
-            view! { <p class="soft">"Central is asked whether it can be put in force …"</p> }.into_any()
+            view! { <p class="soft">"Central is asked whether it can be put in force …"</p> }
         }
         (None, Checked::No(why)) => {
-            view! { <Problem waits=true title="It could not be checked" meaning=why/> }.into_any()
+            view! { <Problem waits=true title="It could not be checked" meaning=why/> }
         }
         (None, Checked::Yes) if editor.problems.with(Vec::is_empty) => {
-            view! { <p class="good-words">"It can be put in force as it is."</p> }.into_any()
+            view! { <p class="good-words">"It can be put in force as it is."</p> }
         }
         (None, Checked::Yes) => {
             view! { <Card><ul class="plain-list" aria-label="What is wrong with it">{problems}</ul></Card> }
-                .into_any()
         }
     };
     view! { <div role="status">{said}</div> }
@@ -215,10 +208,10 @@ fn Changes(editor: Editor, began: String, name: String) -> impl IntoView {
         began.with_value(|(began, name)| textdiff::unified(began, &now, name, "now"))
     });
     move || match diff.with(String::is_empty) {
-        true => view! { <p class="soft">"Nothing is changed yet."</p> }.into_any(),
+        true => view! { <p class="soft">"Nothing is changed yet."</p> },
         false => {
             let parsed = Arc::new(diff::parse(&diff.get(), Marks::Missing));
-            view! { <DiffView diff=Signal::stored(parsed) label="Changes to the policy"/> }.into_any()
+            view! { <DiffView diff=Signal::stored(parsed) label="Changes to the policy"/> }
         }
     }
 }
@@ -273,9 +266,9 @@ fn Save(editor: Editor, state: PolicyState) -> impl IntoView {
     });
     let said = move || {
         failure.get().map(|failed| match conflict.get() {
-            Some(now) => view! { <Conflict now editor based_on failure/> }.into_any(),
+            Some(now) => view! { <Conflict now editor based_on failure/> },
             None => {
-                view! { <Problem title="It was not saved" meaning=failed.said code=failed.code/> }.into_any()
+                view! { <Problem title="It was not saved" meaning=failed.said code=failed.code/> }
             }
         })
     };

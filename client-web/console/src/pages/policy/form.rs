@@ -7,6 +7,7 @@ use lanyard_web_state::words::{capability as named, sentence};
 use lanyard_web_ui::{
     Button, Card, Choice, ChoiceItem, Field, Glyph, Icon, Kind as Look, Section, Select, Switch, TextArea,
 };
+use lanyard_web_view::{Content, For, View, component, view};
 use leptos::prelude::*;
 use serde_json::{Value, json};
 
@@ -51,10 +52,10 @@ fn At(
     let hint = MaybeProp::from(hint.map(str::to_owned));
     match kind {
         Kind::Lines | Kind::NeededLines | Kind::Flags => {
-            view! { <TextArea label value hint error rows=2/> }.into_any()
+            view! { <TextArea label value hint error rows=2/> }
         }
-        Kind::Number => view! { <Field label value hint error keyboard="numeric" max=20/> }.into_any(),
-        Kind::Text | Kind::NeededText => view! { <Field label value hint error max=2000/> }.into_any(),
+        Kind::Number => view! { <Field label value hint error keyboard="numeric" max=20/> },
+        Kind::Text | Kind::NeededText => view! { <Field label value hint error max=2000/> },
     }
 }
 
@@ -197,7 +198,7 @@ fn Models(editor: Editor) -> impl IntoView {
 
 /// A list of things that can be added and taken away.
 #[component]
-fn Listed<V: IntoView + 'static>(
+fn Listed<V: Content + 'static>(
     editor: Editor,
     /// Its member in the document.
     member: &'static str,
@@ -245,7 +246,7 @@ fn Rules(editor: Editor) -> impl IntoView {
     }
 }
 
-fn rule(editor: Editor, at: usize) -> impl IntoView {
+fn rule(editor: Editor, at: usize) -> View {
     let place = |member: &str| format!("/approvalRules/{at}/{member}");
     let approvers = [Approver::Any, Approver::NotInitiator, Approver::Local];
     let approvers = approvers.map(|one| ChoiceItem::new(one, sentence(words::approver(one)))).to_vec();
@@ -271,7 +272,7 @@ fn Redaction(editor: Editor) -> impl IntoView {
     }
 }
 
-fn redaction(editor: Editor, at: usize) -> impl IntoView {
+fn redaction(editor: Editor, at: usize) -> View {
     let place = |member: &str| fixed(format!("/redactionRules/{at}/{member}"));
     view! {
         <At editor pointer=place("name") kind=Kind::NeededText label="Name"/>
@@ -290,7 +291,7 @@ fn Servers(editor: Editor) -> impl IntoView {
     }
 }
 
-fn server(editor: Editor, at: usize) -> impl IntoView {
+fn server(editor: Editor, at: usize) -> View {
     let place = |member: &str| fixed(format!("/mcpServers/{at}/{member}"));
     view! {
         <At editor pointer=place("name") kind=Kind::NeededText label="Name" hint="Stands before the names of its tools."/>

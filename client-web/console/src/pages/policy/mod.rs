@@ -25,6 +25,7 @@ use lanyard_web_state::words::{capability as named, count, exact};
 use lanyard_web_ui::{
     Ago, Button, Card, Clock, Empty, Glyph, KeyValue, Kind, LinkRow, Pill, Problem, Progress, Section, Tone,
 };
+use lanyard_web_view::{Effect, View, component, view};
 use leptos::prelude::*;
 
 use super::hosts;
@@ -50,7 +51,7 @@ pub(crate) fn Policy() -> impl IntoView {
             .map(|page| page.items)
     });
     let names = Signal::derive(move || hosts.now.get().unwrap_or_default());
-    let shown = loaded(state, "the policy", move |state| view! { <InForce state names/> }.into_any());
+    let shown = loaded(state, "the policy", move |state| view! { <InForce state names/> });
     let active =
         Memo::new(move |_| state.now.with(|now| now.as_ref().is_some_and(|now| now.active.is_some())));
     let epoch = Memo::new(move |_| state.now.with(|now| now.as_ref().map(|now| now.epoch)));
@@ -139,8 +140,7 @@ fn Summary(document: PolicyDocument) -> impl IntoView {
 #[component]
 fn Told(rollout: Rollout, names: Signal<Vec<AgentInfo>>) -> impl IntoView {
     if rollout.online == 0 {
-        return view! { <p class="soft">"No host is online: each hears of it when it comes back."</p> }
-            .into_any();
+        return view! { <p class="soft">"No host is online: each hears of it when it comes back."</p> };
     }
     let said = format!("{} of {} online have confirmed it", rollout.confirmed, count(rollout.online, "host"));
     let share = rollout.confirmed as f64 / rollout.online as f64;
@@ -172,7 +172,6 @@ fn Told(rollout: Rollout, names: Signal<Vec<AgentInfo>>) -> impl IntoView {
             </Card>
         </Section>
     }
-    .into_any()
 }
 
 /// All versions, newest first; an older one can be put in force again.
@@ -198,7 +197,6 @@ fn Versions(
     });
     let none = || {
         view! { <Card><Empty title="No versions"><p>"The first is made with the tenant."</p></Empty></Card> }
-            .into_any()
     };
     let row = move |version: &PolicyVersionSummary| version_view(version.clone(), active.get(), chosen);
     let list = versions.shown("the versions", none, |_| true, row);
@@ -226,11 +224,7 @@ fn Versions(
     }
 }
 
-fn version_view(
-    version: PolicyVersionSummary,
-    active: Option<u64>,
-    chosen: RwSignal<Option<u64>>,
-) -> impl IntoView {
+fn version_view(version: PolicyVersionSummary, active: Option<u64>, chosen: RwSignal<Option<u64>>) -> View {
     let (central, who) = (Central::take(), Who::take());
     let number = version.version;
     let by = version.created_by.map(|by| format!(" · {}", who.person(&by))).unwrap_or_default();

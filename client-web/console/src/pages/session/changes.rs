@@ -11,6 +11,7 @@ use lanyard_protocol::method::PatchPreview;
 use lanyard_web_state::words::path_end;
 use lanyard_web_ui::timeline::{ChangedFiles, Look};
 use lanyard_web_ui::{Button, Problem, Sheet, Waiting};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -107,18 +108,16 @@ fn Shown(kept: Kept, look: Look) -> impl IntoView {
     fetch();
     let fetch = StoredValue::new(fetch);
     move || match found.get() {
-        None => view! { <Waiting what="Fetching the changes"/> }.into_any(),
+        None => view! { <Waiting what="Fetching the changes"/> },
         Some(Ok(preview)) => view! {
             <p class="soft">"As the files stood when the host sent this, right after the task."</p>
             <ChangedFiles files=preview.files path=path.clone() none=NONE/>
-        }
-        .into_any(),
+        },
         Some(Err(failed)) => view! {
             <Problem title="The changes could not be read" meaning=failed.said code=failed.code>
                 <Button on_press=move || fetch.with_value(|fetch| fetch())>"Try again"</Button>
             </Problem>
-        }
-        .into_any(),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ use lanyard_web_state::markdown::Document;
 use lanyard_web_state::visible::{Marks, block, line};
 use lanyard_web_state::words::count;
 use lanyard_web_ui::{Button, Card, Empty, Fold, Prose};
+use lanyard_web_view::{View, component, view};
 use leptos::prelude::*;
 
 use crate::api::{self, Failed};
@@ -39,18 +40,15 @@ pub(super) fn History(
             }
         }
     });
-    crate::parts::loaded(history, "the history", |history| {
-        match history {
-        Some(history) if !history.messages.is_empty() => view! { <Thread messages=history.messages/> }.into_any(),
+    crate::parts::loaded(history, "the history", |history| match history {
+        Some(history) if !history.messages.is_empty() => view! { <Thread messages=history.messages/> },
         _ => view! {
             <Card>
                 <Empty title="Nothing of it is here yet">
                     <p>"The thread is stored here after each task. The live timeline is sent only where the policy wants it."</p>
                 </Empty>
             </Card>
-        }
-        .into_any(),
-    }
+        },
     })
 }
 
@@ -81,7 +79,7 @@ fn Thread(messages: Vec<ConversationMessage>) -> impl IntoView {
     }
 }
 
-fn message(message: &ConversationMessage) -> AnyView {
+fn message(message: &ConversationMessage) -> View {
     let text = || block(&message.content, Marks::Missing).into_owned();
     match message.role {
         Role::User => view! {
@@ -89,8 +87,7 @@ fn message(message: &ConversationMessage) -> AnyView {
                 <h3 class="unseen">"Task"</h3>
                 <div class="bubble"><p class="bubble-text" dir="auto">{text()}</p></div>
             </article>
-        }
-        .into_any(),
+        },
         Role::Assistant => {
             let prose = Document::whole(&message.content);
             let calls = message.tool_calls.iter().map(|call| {
@@ -106,15 +103,13 @@ fn message(message: &ConversationMessage) -> AnyView {
                     {calls.collect_view()}
                 </article>
             }
-            .into_any()
         }
         Role::Tool => view! {
             <article class="call" data-state="done">
                 <span class="call-rail" aria-hidden="true"><i class="knob"></i></span>
                 <div class="call-body"><h3 class="call-title">"Result"</h3><Fold text=text()/></div>
             </article>
-        }
-        .into_any(),
-        Role::System => view! { <p class="note">"Instructions of the host"</p> }.into_any(),
+        },
+        Role::System => view! { <p class="note">"Instructions of the host"</p> },
     }
 }

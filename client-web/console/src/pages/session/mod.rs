@@ -18,6 +18,7 @@ use lanyard_web_ui::{
     Ago, Button, Card, Clock, Dot, Field, Glyph, IconButton, KeyValue, Kind, LinkRow, Problem, Section,
     Sheet, Tone, Waiting,
 };
+use lanyard_web_view::{Content, Effect, For, View, component, view};
 use leptos::html;
 use leptos::prelude::*;
 
@@ -63,7 +64,7 @@ pub(crate) fn Session(id: SessionId) -> impl IntoView {
     let feed = Feed::open(of_feed);
     let (kept, look) = (Kept::follow(session), RwSignal::new(None));
     provide_context(Extras {
-        whole: Callback::new(|(entry,)| view! { <output::Whole entry/> }.into_any()),
+        whole: Callback::new(|(entry,)| view! { <output::Whole entry/> }),
         changes: look,
         kept: kept.tasks(),
     });
@@ -128,18 +129,17 @@ fn Items(feed: Feed, session: Poll<SessionInfo>) -> impl IntoView {
     });
     let ended = Memo::new(move |_| session.now.with(|now| now.as_ref()?.last_task.as_ref()?.ended_at));
     let loading = Memo::new(move |_| feed.loading.get());
-    move || {
-        match loading.get() {
-        Loading::Awaited => view! { <Waiting what="Fetching the timeline"/> }.into_any(),
+    move || match loading.get() {
+        Loading::Awaited => view! { <Waiting what="Fetching the timeline"/> },
         Loading::Failed(failed) => view! {
             <Problem title="The timeline could not be read" meaning=failed.said code=failed.code>
                 <Button on_press=move || feed.load()>"Try again"</Button>
             </Problem>
-        }
-        .into_any(),
-        Loading::Here if empty.get() => {
-            place.get().map(|(workspace, session)| view! { <history::History workspace session ended/> }).into_any()
-        }
+        },
+        Loading::Here if empty.get() => place
+            .get()
+            .map(|(workspace, session)| view! { <history::History workspace session ended/> })
+            .view(),
         Loading::Here => view! {
             <h2 class="unseen">"Timeline"</h2>
             <div class="timeline">
@@ -158,9 +158,7 @@ fn Items(feed: Feed, session: Poll<SessionInfo>) -> impl IntoView {
                 />
                 <history::History workspace session ended/>
             })}
-        }
-        .into_any(),
-    }
+        },
     }
 }
 
@@ -335,14 +333,14 @@ fn Tasks(id: SessionId) -> impl IntoView {
     });
     let list = loaded(tasks, "its tasks", |page| {
         if page.items.is_empty() {
-            return view! { <p class="soft">"None yet."</p> }.into_any();
+            return view! { <p class="soft">"None yet."</p> };
         }
-        view! { <div class="rows">{page.items.into_iter().map(task).collect_view()}</div> }.into_any()
+        view! { <div class="rows">{page.items.into_iter().map(task).collect_view()}</div> }
     });
     view! { <Section title="Tasks">{list}</Section> }
 }
 
-fn task(task: CentralTask) -> impl IntoView {
+fn task(task: CentralTask) -> View {
     let prompt = task.prompt.as_deref().and_then(|prompt| prompt.lines().next());
     let title = line(prompt.unwrap_or("Its prompt is not sent here"), Marks::Missing).into_owned();
     let facts = format!("{} · {}", count(task.steps.into(), "step"), count(task.tokens, "token"));

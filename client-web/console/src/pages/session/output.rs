@@ -5,6 +5,7 @@ use lanyard_web_state::timeline::{Entry, Item};
 use lanyard_web_state::words;
 use lanyard_web_ui::timeline::Read;
 use lanyard_web_ui::{Button, Kind, copy, output_line};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 /// Lines of one output that are shown: a result holds at most some hundred kilobytes.
@@ -18,7 +19,7 @@ pub(super) fn Whole(#[prop(into)] entry: Read) -> impl IntoView {
         _ => None,
     });
     let Some(text) = text else {
-        return view! { <p class="soft">"It was dropped here to save memory. Load the page again to see it."</p> }.into_any();
+        return view! { <p class="soft">"It was dropped here to save memory. Load the page again to see it."</p> };
     };
     let mut screen = Screen::new(Keep::First(MAX_LINES));
     screen.push(&text);
@@ -35,5 +36,4 @@ pub(super) fn Whole(#[prop(into)] entry: Read) -> impl IntoView {
             {move || if copied.get() { "Copied" } else { "Copy all of it" }}
         </Button>
     }
-    .into_any()
 }

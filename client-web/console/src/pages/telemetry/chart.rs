@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 /// Width and height of the drawing, in its own units.

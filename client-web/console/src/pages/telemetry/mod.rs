@@ -8,6 +8,7 @@ use lanyard_governance_api::telemetry::{Bucket, NamedCount, SummaryQuery, Teleme
 use lanyard_web_state::visible::{Marks, line};
 use lanyard_web_state::words::{clock as hour, span, thousands};
 use lanyard_web_ui::{Card, Choice, ChoiceItem, Clock, Empty, Section, Select};
+use lanyard_web_view::{component, view};
 use leptos::prelude::*;
 
 use super::sessions::host_choice;
@@ -72,10 +73,9 @@ pub(crate) fn Telemetry() -> impl IntoView {
                 <Card><Empty title="Nothing was measured in this time">
                     <p>"Hosts send how long tasks, tool calls and model calls took and how they ended: no prompts, no code, no file contents."</p>
                 </Empty></Card>
-            }
-            .into_any();
+            };
         }
-        view! { <Figures summary/> }.into_any()
+        view! { <Figures summary/> }
     });
     view! {
         <Page title="Telemetry">
@@ -171,7 +171,7 @@ fn Counts(title: &'static str, counts: Vec<NamedCount>) -> impl IntoView {
     view! {
         <Section title>
             {if empty {
-                view! { <p class="soft">"None in this time."</p> }.into_any()
+                view! { <p class="soft">"None in this time."</p> }
             } else {
                 view! {
                     <Card>
@@ -183,7 +183,6 @@ fn Counts(title: &'static str, counts: Vec<NamedCount>) -> impl IntoView {
                         </div>
                     </Card>
                 }
-                .into_any()
             }}
         </Section>
     }
