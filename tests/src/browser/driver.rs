@@ -14,7 +14,11 @@ use tokio::process::{Child, Command};
 use super::page::Page;
 
 /// How long chromedriver may take to say where it listens.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
+
+/// How often it is started. It takes a port that is free for IPv4, and ends when somebody else has the same for IPv6: on a
+/// machine on which a hundred servers come and go that happens.
+const STARTS: usize = 5;
 
 /// What a browser pretends to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +85,18 @@ impl Browser {
     }
 
     async fn start_for(home: Option<&Path>) -> Result<Self> {
+        let mut said = String::new();
+        for _ in 0..STARTS {
+            match Self::start_once(home).await? {
+                Ok(browser) => return Ok(browser),
+                Err(last) => said = last,
+            }
+        }
+        bail!("chromedriver ended {STARTS} times at its start; it said last:\n{said}")
+    }
+
+    /// `Err`: it ended before it listened; what it said.
+    async fn start_once(home: Option<&Path>) -> Result<Result<Self, String>> {
         let profiles = tempfile::Builder::new().prefix("lanyard-browser-").tempdir()?;
         let mut command = Command::new("chromedriver");
         command.envs(home.map(|home| ("HOME", home)));
@@ -93,17 +109,23 @@ impl Browser {
         let out = driver.stdout.take().context("a pipe was asked for")?;
         let mut lines = BufReader::new(out).lines();
         let port = tokio::time::timeout(START, async {
+            let mut said = String::new();
             while let Some(line) = lines.next_line().await? {
                 if let Some((_, port)) = line.split_once("successfully on port ") {
-                    return Ok(port.trim_end_matches('.').to_owned());
+                    return anyhow::Ok(Ok(port.trim_end_matches('.').to_owned()));
                 }
+                said.push_str(&line);
+                said.push('\n');
             }
-            bail!("chromedriver ended")
+            Ok(Err(said))
         });
-        let port = port.await.context("chromedriver does not say where it listens")??;
+        let port = match port.await.context("chromedriver does not say where it listens")?? {
+            Ok(port) => port,
+            Err(said) => return Ok(Err(said)),
+        };
         // Reads on, so that it never waits for a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { driver, address: format!("http://127.0.0.1:{port}"), profiles, pages: 0.into() })
+        Ok(Ok(Self { driver, address: format!("http://127.0.0.1:{port}"), profiles, pages: 0.into() }))
     }
 
     /// A browser of its own with an empty profile, which takes the host's certificate as a person does who goes on past

@@ -5,6 +5,7 @@
 
 mod accessible;
 mod driver;
+mod hand;
 mod page;
 mod proxy;
 mod situation;

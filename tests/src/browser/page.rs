@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use super::driver::Device;
 
 /// How long something may take to appear. Two cores run the host, the browser and other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the browser may take to do what it is told. One that is stuck would hold a test for ever.
-const ANSWER: Duration = Duration::from_secs(90);
+pub(super) const ANSWER: Duration = Duration::from_secs(90);
 
 /// How often is looked.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// See the module. The browser ends with [`Page::close`], or with its [`Browser`](super::Browser).
 #[derive(Debug)]
@@ -75,7 +75,12 @@ impl Page {
     /// # Errors
     /// It throws.
     pub async fn eval(&self, script: &str) -> Result<Value> {
-        let done = tokio::time::timeout(ANSWER, self.client.execute(script, Vec::new())).await;
+        self.run(script, Vec::new()).await
+    }
+
+    /// [`Page::eval`] with arguments.
+    pub(super) async fn run(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
+        let done = tokio::time::timeout(ANSWER, self.client.execute(script, arguments)).await;
         done.context("the page does not answer")?.with_context(|| format!("in the page: {script}"))
     }
 
@@ -137,16 +142,15 @@ impl Page {
         Ok(())
     }
 
+    /// Looks until it is so. What goes wrong while looking is looked at again: a page that is being left answers nothing.
     async fn until(&self, patience: Duration, look: impl AsyncFn() -> Result<bool>) -> Result<bool> {
         let deadline = Instant::now() + patience;
         loop {
-            if look().await? {
-                return Ok(true);
+            match look().await {
+                Ok(true) => return Ok(true),
+                seen if Instant::now() >= deadline => return seen,
+                Ok(false) | Err(_) => tokio::time::sleep(LOOK).await,
             }
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -177,85 +181,31 @@ impl Page {
         self.visible(&path).await.with_context(|| format!("no field {label}"))
     }
 
-    async fn visible(&self, path: &str) -> Result<Element> {
+    /// The first element at an XPath that can be seen.
+    pub(super) async fn visible(&self, path: &str) -> Result<Element> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let path = format!("{}{path}", self.in_front().await?);
-            for element in self.client.find_all(Locator::XPath(&path)).await? {
-                // Gone between finding and looking is as good as not there.
-                if element.is_displayed().await.unwrap_or(false) {
-                    return Ok(element);
+            match self.displayed(path).await {
+                Ok(Some(element)) => return Ok(element),
+                Ok(None) if Instant::now() >= deadline => {
+                    bail!("nothing to be seen at {path}; the page says:\n{}", self.text().await?);
                 }
-            }
-            if Instant::now() >= deadline {
-                bail!("nothing to be seen at {path}; the page says:\n{}", self.text().await?);
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Presses a button, with a real click at its middle: what covers it gets the click. One that is drawn anew meanwhile,
-    /// is disabled for a moment, or has just appeared and takes no press yet, is tried again.
-    ///
-    /// # Errors
-    /// It cannot be pressed.
-    pub async fn press(&self, name: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let button = self.button(name).await?;
-            let fresh = !matches!(button.attr("data-fresh").await, Ok(None));
-            let ready = !fresh && button.is_enabled().await.unwrap_or(false);
-            let tried = if ready { button.click().await } else { Ok(()) };
-            match tried {
-                Ok(()) if ready => return Ok(()),
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(error).with_context(|| format!("{name:?} cannot be pressed"));
-                }
-                Ok(()) if Instant::now() >= deadline => bail!("{name:?} stays disabled"),
-                Ok(()) | Err(_) => tokio::time::sleep(LOOK).await,
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                // A page that is being left answers nothing.
+                Ok(None) | Err(_) => tokio::time::sleep(LOOK).await,
             }
         }
     }
 
-    /// Types into a field, in place of what is there. One that is drawn anew meanwhile is tried again.
-    ///
-    /// # Errors
-    /// It cannot.
-    pub async fn types(&self, label: &str, text: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let field = self.field(label).await?;
-            let typed = match field.clear().await {
-                Ok(()) => field.send_keys(text).await,
-                Err(error) => Err(error),
-            };
-            match typed {
-                Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
-                done => return done.with_context(|| format!("nothing can be typed into {label:?}")),
+    async fn displayed(&self, path: &str) -> Result<Option<Element>> {
+        let path = format!("{}{path}", self.in_front().await?);
+        for element in self.client.find_all(Locator::XPath(&path)).await? {
+            // Gone between finding and looking is as good as not there.
+            if element.is_displayed().await.unwrap_or(false) {
+                return Ok(Some(element));
             }
         }
-    }
-
-    /// Presses what can be pressed and has this among its words: a row of a list.
-    ///
-    /// # Errors
-    /// There is none.
-    pub async fn press_row(&self, words: &str) -> Result<()> {
-        let path = format!(
-            "//*[self::button or self::a or self::label][contains(normalize-space(), {})]",
-            quoted(words)
-        );
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let row = self.visible(&path).await?;
-            match row.click().await {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(error).with_context(|| format!("{words:?} cannot be pressed"));
-                }
-                Err(_) => tokio::time::sleep(LOOK).await,
-            }
-        }
+        Ok(None)
     }
 
     /// Where things can be reached: in the dialog before the page, where there is one.
@@ -332,6 +282,6 @@ fn squeezed(text: &str) -> String {
 }
 
 /// A text as XPath writes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     if text.contains('\'') { format!("\"{text}\"") } else { format!("'{text}'") }
 }

@@ -41,7 +41,7 @@ async fn an_answer_is_exact() -> Result<()> {
     phone.sees("done twice").await?;
     let rules = scene.host.asks(&["rules"]).await?;
     ensure!(rules["rules"].as_array().is_some_and(|rules| rules.len() == 1), "{rules}");
-    scene::goes(&phone, "#/approvals").await?;
+    phone.goes("#/approvals").await?;
     phone.press("Remembered answers …").await?;
     phone.press("Ask again").await?;
     phone.sees("Nothing is remembered").await?;
@@ -71,11 +71,13 @@ async fn an_answer_is_exact() -> Result<()> {
 async fn a_question_that_nobody_answers_is_denied() -> Result<()> {
     let scene = Scene::with("Patient", &[("LANYARD_APPROVAL_SECONDS", "5")]).await?;
     let phone = scene.phone().await?;
+    // It follows the host, so that it hears of the question while it waits.
+    phone.sees("What should this machine do?").await?;
     let session = scene.gives(&errands::quoting("late")).await?;
     scene::opens(&phone, &session).await?;
     phone.sees("nobody answered in time: denied").await?;
     phone.sees("I was told:").await?;
-    scene::goes(&phone, "#/approvals").await?;
+    phone.goes("#/approvals").await?;
     phone.sees("Nothing waits for you").await?;
     phone.sees("Nobody answered in time, so it was denied.").await
 }

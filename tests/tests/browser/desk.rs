@@ -31,7 +31,7 @@ async fn said(page: &Page, selector: &str) -> Result<String> {
 
 /// By the QR code: one tap. The phone, and the link it has used.
 async fn by_qr_code(scene: &Scene, desk: &Page) -> Result<(Page, String)> {
-    scene::goes(desk, "#/host/pairings").await?;
+    desk.goes("#/host/pairings").await?;
     desk.press("Show the QR code").await?;
     desk.sees("Scan this with the phone's camera").await?;
     let invitation = said(desk, ".pair-window details .code").await?;
@@ -45,8 +45,9 @@ async fn by_qr_code(scene: &Scene, desk: &Page) -> Result<(Page, String)> {
         compared.as_str().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     ensure!(compared == digits, "the desk shows {compared}, the phone {digits}");
     desk.press("Approve").await?;
-    phone.field("Give this machine a task").await?;
+    // A short message: gone again in some seconds.
     desk.sees("is paired.").await?;
+    phone.field("Give this machine a task").await?;
     Ok((phone, invitation))
 }
 
@@ -94,9 +95,9 @@ async fn the_owner_lets_phones_in_from_his_own_page() -> Result<()> {
     ensure!(scene.devices().await?.len() == 3, "two phones and a tab");
 
     // Rights are changed under the phone's eyes.
-    scene::goes(&other, "#/settings").await?;
+    other.goes("#/settings").await?;
     other.sees("pprove what tasks ask for").await?;
-    scene::goes(&desk, "#/host/devices").await?;
+    desk.goes("#/host/devices").await?;
     desk.press_row("Second phone").await?;
     desk.press_row("Approve what tasks ask for").await?;
     other.loses("pprove what tasks ask for").await?;
@@ -134,7 +135,7 @@ async fn who_is_away_from_the_page_is_told() -> Result<()> {
     let made = scene.host.asks(&["open", "--print", "--force"]).await?;
     page.open(made["link"].as_str().context("a link")?).await?;
     page.field("Give this machine a task").await?;
-    scene::goes(&page, "#/settings").await?;
+    page.goes("#/settings").await?;
     page.press_row("Notifications").await?;
     page.comes_true("return [...document.querySelectorAll('[role=switch]')].some(s => s.checked)").await?;
 

@@ -22,9 +22,9 @@ async fn a_host_that_stops_is_waited_for_and_new_keys_are_followed() -> Result<(
     scene.host.asks(&["identity", "rotate"]).await?;
     let after = scene.host.host_id().await?;
     ensure!(before != after);
-    scene::goes(&phone, "#/settings").await?;
+    phone.goes("#/settings").await?;
     phone.sees(&after).await?;
-    scene::goes(&phone, "#/sessions").await?;
+    phone.goes("#/sessions").await?;
     scene::give(&phone, &errands::asking("k")).await?;
     phone.press("Approve once").await?;
     phone.sees(errands::ASKED).await?;
@@ -45,7 +45,7 @@ async fn a_pairing_ends_from_either_side() -> Result<()> {
     let scene = Scene::of("Parting").await?;
     let phone = scene.phone().await?;
     // From the device: nothing is left of it on the host.
-    scene::goes(&phone, "#/settings").await?;
+    phone.goes("#/settings").await?;
     phone.press("Unpair this device").await?;
     phone.press("Unpair").await?;
     phone.sees("This device is no longer paired with Parting").await?;

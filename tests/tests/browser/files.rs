@@ -55,12 +55,13 @@ async fn files_are_looked_at_and_taken_along() -> Result<()> {
 
     // What tasks may not read without being asked, nobody reads here.
     phone.press("Back").await?;
+    phone.sees("dot.png").await?;
     phone.press("Back").await?;
     phone.press_row(".env").await?;
     phone.sees("The host's policy does not let its tools read this").await?;
     ensure!(!phone.text().await?.contains("hushed"));
     // And what a page asks for by itself is held to the same.
-    scene::goes(&phone, "#/files?path=/etc/passwd").await?;
+    phone.goes("#/files?path=/etc/passwd").await?;
     phone.sees("lies in no workspace").await?;
     Ok(())
 }

@@ -60,7 +60,7 @@ async fn markup_from_elsewhere_is_text() -> Result<()> {
     page.fits().await?;
     page.press("Close").await?;
     // And so are files and their names.
-    scene::goes(&page, "#/files").await?;
+    page.goes("#/files").await?;
     page.press_row("/work").await?;
     page.press_row("bold").await?;
     page.sees("<script>alert('file')</script>").await?;

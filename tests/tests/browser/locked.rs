@@ -35,7 +35,7 @@ async fn a_locked_phone_misses_nothing() -> Result<()> {
     // Everything once, in order; and the new question is in sight.
     phone.sees("Line 60 of night-2").await?;
     phone.sees("That was all.").await?;
-    phone.comes_true("return document.querySelectorAll('.timeline article.end').length === 4").await?;
+    scene::ended(&phone, 4).await?;
     scene::is_whole(&phone, &scene.log(&session).await?).await?;
     phone.sees("approved by the owner at the machine").await?;
     phone.press_row("Approvals").await?;
@@ -43,6 +43,7 @@ async fn a_locked_phone_misses_nothing() -> Result<()> {
     phone.press("Approve once").await?;
     scene::opens(&phone, &new).await?;
     phone.sees(errands::ASKED).await?;
+    scene::ended(&phone, 1).await?;
     scene::is_whole(&phone, &scene.log(&new).await?).await
 }
 
@@ -63,9 +64,8 @@ async fn a_host_that_was_killed_meanwhile_asks_again() -> Result<()> {
     phone.loses("reconnecting").await?;
     phone.press("Approve once").await?;
     phone.sees(errands::ASKED).await?;
-    let log = scene.log(&session).await?;
-    phone.comes_true("return !!document.querySelector('.timeline article.end')").await?;
-    scene::is_whole(&phone, &log).await?;
+    scene::ended(&phone, 1).await?;
+    scene::is_whole(&phone, &scene.log(&session).await?).await?;
     ensure!(scene.host.workspace().join(errands::asked_file("p")).exists());
     Ok(())
 }

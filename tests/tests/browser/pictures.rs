@@ -10,7 +10,7 @@ use lanyard_tests::gateway::{Recorded, Script, ScriptedGateway, Turn, call, call
 use lanyard_tests::machine::Machine;
 use serde_json::json;
 
-use crate::scene::{self, goes};
+use crate::scene;
 
 /// A task of which most pictures tell.
 const TASK: &str = "Refactor the API client and add tests. Keep the public names.";
@@ -107,7 +107,7 @@ impl Album<'_> {
 
     /// Goes to a place, waits for what is to be seen there, and takes it.
     async fn visits(&self, name: &str, place: &str, sees: &str) -> Result<()> {
-        goes(self.page, place).await?;
+        self.page.goes(place).await?;
         self.page.sees(sees).await.with_context(|| name.to_owned())?;
         self.takes(name).await
     }

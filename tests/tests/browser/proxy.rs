@@ -46,7 +46,7 @@ async fn who_ends_tls_reads_nothing() -> Result<()> {
     let scene = Scene::of("Behind nginx").await?;
     let proxy = Proxy::before(&scene.host, Refuses::Nothing).await?;
     let (page, words) = works(&scene, &proxy).await?;
-    scene::goes(&page, "#/sessions").await?;
+    page.goes("#/sessions").await?;
     page.press_row("Connection:").await?;
     page.sees("WebSocket").await?;
     ensure!(proxy.has_read("GET /channel") && proxy.has_read("lanyard.v1"));
@@ -74,14 +74,14 @@ async fn where_websockets_are_refused_the_page_works_without() -> Result<()> {
     proxy.rises().await?;
     page.press("Approve change").await?;
     page.sees(errands::STREAMED).await?;
-    page.comes_true("return !!document.querySelector('.timeline article.end')").await?;
+    scene::ended(&page, 1).await?;
     scene::is_whole(&page, &scene.log(&session).await?).await?;
     // And after the host was started anew.
     scene.host.host_killed().await?;
     page.sees("reconnecting").await?;
     scene.host.host_up().await?;
     page.loses("reconnecting").await?;
-    scene::goes(&page, "#/sessions").await?;
+    page.goes("#/sessions").await?;
     page.press_row("Connection:").await?;
     page.sees("downloads, because WebSocket is refused here").await?;
     Ok(())

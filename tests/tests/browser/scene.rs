@@ -167,15 +167,9 @@ pub(crate) async fn give(page: &Page, prompt: &str) -> Result<()> {
     page.press("Start the task").await
 }
 
-/// Goes to a place of the page, as a link on it does.
-pub(crate) async fn goes(page: &Page, place: &str) -> Result<()> {
-    page.eval(&format!("location.hash = {place:?};")).await?;
-    Ok(())
-}
-
 /// Opens a session.
 pub(crate) async fn opens(page: &Page, session: &SessionId) -> Result<()> {
-    goes(page, &format!("#/sessions/{session}")).await
+    page.goes(&format!("#/sessions/{session}")).await
 }
 
 /// What the timeline shows, a line a row: its kind, and what it says of itself without who did it.
@@ -186,6 +180,12 @@ pub(crate) async fn rows(page: &Page) -> Result<Vec<String>> {
     let rows = page.eval(script).await?;
     let rows = rows.as_array().with_context(|| rows.to_string())?;
     Ok(rows.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+/// Waits until the timeline shows the end of so many tasks: with the last of them, all that the log has.
+pub(crate) async fn ended(page: &Page, tasks: usize) -> Result<()> {
+    let script = format!("return document.querySelectorAll('.timeline article.end').length === {tasks}");
+    page.comes_true(&script).await.with_context(|| format!("not {tasks} ends"))
 }
 
 /// The timeline has exactly what the log has: each task, call, answer and end once.

@@ -25,6 +25,7 @@ async fn the_first_answer_of_two_phones_counts() -> Result<()> {
     for page in [&one, &two] {
         page.sees(errands::ASKED).await?;
         page.loses("Approve once").await?;
+        scene::ended(page, 1).await?;
     }
     ensure!(
         scene::rows(&one).await? == scene::rows(&two).await?,
@@ -34,7 +35,7 @@ async fn the_first_answer_of_two_phones_counts() -> Result<()> {
     );
     scene::is_whole(&one, &scene.log(&session).await?).await?;
     // Who was too late finds it among what was answered, and no question.
-    scene::goes(&two, "#/approvals").await?;
+    two.goes("#/approvals").await?;
     two.sees("Nothing waits for you").await?;
     two.sees("Approved by another device").await?;
 
@@ -51,7 +52,7 @@ async fn the_first_answer_of_two_phones_counts() -> Result<()> {
     let (yes, no) = tokio::try_join!(taps(&one, "Approve once"), taps(&two, "Deny"))?;
     ensure!(yes || no, "nobody could answer");
     for page in [&one, &two] {
-        page.comes_true("return !!document.querySelector('.timeline article.end')").await?;
+        scene::ended(page, 1).await?;
         page.loses("Approve once").await?;
     }
     ensure!(

@@ -1,6 +1,7 @@
 //! A stream does not shake: what is read stays where it is.
 
 use anyhow::{Context, Result, ensure};
+use lanyard_protocol::session::TaskOptions;
 use lanyard_tests::gateway::errands;
 
 use crate::scene::{self, Scene};
@@ -12,8 +13,12 @@ const STILL: f64 = 0.02;
 async fn a_stream_moves_nothing_that_is_read() -> Result<()> {
     let scene = Scene::of("Steady").await?;
     let page = scene.phone().await?;
-    let session = scene.gives(&errands::telling("river")).await?;
+    // The page is there before the first word: all of the stream is for looking.
+    let mut owner = scene.host.connect().await?;
+    let session = owner.session(&scene.host.workspace()).await?.session_id;
     scene::opens(&page, &session).await?;
+    page.sees("No task yet").await?;
+    owner.start(&session, &errands::telling("river"), TaskOptions::default()).await?;
     page.sees("Line 1 of river").await?;
     page.eval(
         "window.moved = []; new PerformanceObserver(list => list.getEntries().forEach(entry => { \

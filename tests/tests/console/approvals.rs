@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::scene::{self, Album, EVERYTHING, Scene};
 
 async fn opens(page: &Page, session: &lanyard_protocol::id::SessionId) -> Result<()> {
-    scene::goes(page, &format!("#/sessions/{session}")).await
+    page.goes(&format!("#/sessions/{session}")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,19 +50,20 @@ async fn a_question_is_answered_while_the_timeline_is_watched() -> Result<()> {
     std::fs::create_dir(machine.workspace().join("old build"))?;
     let session = scene::gives(&machine, "Clean up again").await?;
     opens(&desk, &session).await?;
-    scene::goes(&phone, "#/approvals").await?;
+    phone.goes("#/approvals").await?;
     phone.types("Why (if you like)", "the tester still reads it").await?;
     phone.press("Deny").await?;
     phone.sees("Denied by Operator: “the tester still reads it”").await?;
     desk.comes_true("return [...document.querySelectorAll('.answer')].some(a => a.innerText.includes('the tester still reads it'))").await?;
     ensure!(machine.workspace().join("old build").exists(), "it ran although it was denied");
+    phone.sees("Nothing waits for a person").await?;
 
     // The output of a command is seen while it runs, and the session by its state.
     let session = scene::gives(&machine, "Watch it").await?;
     phone.press("Approve").await?;
     opens(&desk, &session).await?;
     desk.sees("runs · approved by you").await?;
-    scene::goes(&phone, "#/sessions").await?;
+    phone.goes("#/sessions").await?;
     phone.sees("working").await?;
     narrow.takes("sessions-working").await?;
     scene::enough(&machine)?;
@@ -79,7 +80,7 @@ async fn what_an_owner_has_not_allowed_cannot_be_answered() -> Result<()> {
     let page = scene.operator(Device::Phone).await?;
     let album = Album::of(&page);
     scene::gives(&machine, "Clean up").await?;
-    scene::goes(&page, "#/approvals").await?;
+    page.goes("#/approvals").await?;
     page.sees("The host's owner has not allowed answers from here").await?;
     page.sees("old build").await?;
     scene::has_none_of(&page, &["Approve", "Deny"]).await?;

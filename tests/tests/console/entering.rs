@@ -61,7 +61,7 @@ async fn a_link_signs_in_once_and_leaves_nothing_behind() -> Result<()> {
     page.sees("lanyard-central sign-in-link").await?;
     page.open(&format!("{}#/people", scene.console())).await?;
     page.sees("lanyard-central sign-in-link").await?;
-    scene::goes(&other, "#/people").await?;
+    other.goes("#/people").await?;
     other.sees("Who may use this console").await?;
     album.verdict()
 }

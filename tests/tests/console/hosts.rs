@@ -33,7 +33,7 @@ async fn a_host_is_enrolled_seen_and_revoked() -> Result<()> {
     let token = token.with_context(|| shown.to_string())?.to_owned();
     page.press("Close").await?;
     page.sees("used 0 of 1 time").await?;
-    ensure!(!page.eval("return document.documentElement.outerHTML").await?.to_string().contains(&token));
+    page.comes_true(&format!("return !document.documentElement.outerHTML.includes({token:?})")).await?;
 
     // The command, at the machine.
     let machine = scene::machine("Study Linux").await?;
@@ -44,7 +44,7 @@ async fn a_host_is_enrolled_seen_and_revoked() -> Result<()> {
     page.sees("used up").await?;
 
     // It appears, with what it says of itself.
-    scene::goes(&page, "#/hosts").await?;
+    page.goes("#/hosts").await?;
     page.sees("1 of 1 host online").await?;
     page.sees("Study Linux").await?;
     album.takes("hosts-enrolled").await?;
@@ -85,7 +85,7 @@ async fn a_host_is_enrolled_seen_and_revoked() -> Result<()> {
     // What it had sent is still there.
     scene.admin.get::<GetSession>(&[session.as_str()]).await?;
     ensure!(!agent.as_str().is_empty());
-    scene::goes(&page, "#/hosts").await?;
+    page.goes("#/hosts").await?;
     page.sees("revoked").await?;
     album.verdict()
 }

@@ -7,13 +7,13 @@ use lanyard_tests::browser::{Device, Page};
 use crate::scene::{self, Album, EVERYTHING, Scene};
 
 async fn reads(page: &Page, file: &str) -> Result<()> {
-    scene::goes(page, "#/jobs/new").await?;
+    page.goes("#/jobs/new").await?;
     scene::choose(page, "Tool", "Read a file").await?;
     page.types("File", file).await?;
     page.types("What it is for", &format!("Look at {file}")).await?;
     page.sees("ReadFile gets exactly this:").await?;
     page.press("Dispatch").await?;
-    page.sees("What it is").await
+    page.sees("Not claimed after").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +38,7 @@ async fn a_job_is_denied_done_watched_and_cancelled() -> Result<()> {
     desk.sees("It was opened for a job").await?;
 
     // A command asks; whoever dispatched it does not answer.
-    scene::goes(&desk, "#/jobs/new").await?;
+    desk.goes("#/jobs/new").await?;
     let command = "i=0; while [ ! -e enough ]; do i=$((i+1)); echo line $i; sleep 0.2; done";
     desk.types("Command", command).await?;
     desk.press_row("Let a shell run it").await?;
@@ -51,19 +51,19 @@ async fn a_job_is_denied_done_watched_and_cancelled() -> Result<()> {
     scene::has_none_of(&desk, &["Approve", "Deny"]).await?;
     let token = scene.invited("Bob", Role::Approver).await?;
     let bob = scene.person(Device::Phone, &token).await?;
-    scene::goes(&bob, "#/approvals").await?;
+    bob.goes("#/approvals").await?;
     bob.press("Approve").await?;
     bob.sees("Nothing waits for a person").await?;
 
     // It is seen while it runs, and stopped.
-    scene::goes(&desk, "#/jobs").await?;
+    desk.goes("#/jobs").await?;
     desk.sees("running").await?;
     album.takes("jobs").await?;
     scene::follows(&desk, "Watch the queue").await?;
     desk.sees("It runs on the host.").await?;
     scene::follows(&desk, "Its timeline").await?;
     desk.sees("runs · approved by Bob").await?;
-    scene::goes(&bob, "#/jobs").await?;
+    bob.goes("#/jobs").await?;
     scene::has_none_of(&bob, &["Dispatch a job"]).await?;
     scene::follows(&bob, "Watch the queue").await?;
     bob.press("Cancel the job").await?;

@@ -10,9 +10,9 @@ async fn every_page(device: Device) -> Result<()> {
     let scene = Scene::begin().await?;
     let (machine, agent) = scene.host("Study Linux", EVERYTHING).await?;
     let (_laptop, _) = scene.host("Ada's laptop", &[]).await?;
+    scene::activates(&scene.admin, &scene::careful(), "The same again, for the new hosts").await?;
     let done = scene::gives(&machine, "Read the notes").await?;
     scene::gives(&machine, "Clean up what the last build left").await?;
-    scene::activates(&scene.admin, &scene::careful(), "The same again, for the new hosts").await?;
     let page = scene.operator(device).await?;
     let album = Album::of(&page);
     page.sees("1 approval waits").await?;

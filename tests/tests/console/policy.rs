@@ -19,7 +19,7 @@ async fn a_version_is_written_tried_put_in_force_and_taken_back() -> Result<()> 
     let (_machine, _) = scene.host("Study Linux", EVERYTHING).await?;
     let page = scene.operator(Device::Desktop).await?;
     let album = Album::of(&page);
-    scene::goes(&page, "#/policy").await?;
+    page.goes("#/policy").await?;
     page.sees("Version 2").await?;
 
     // The form and the text are one document.
@@ -69,10 +69,10 @@ async fn a_version_is_written_tried_put_in_force_and_taken_back() -> Result<()> 
     page.sees("Version 3 is in force. Hosts hear of it now.").await?;
     page.sees("1 of 1 host online have confirmed it").await?;
     album.takes("policy-in-force").await?;
-    page.button("Compare version 2 with the one in force").await?.click().await?;
+    page.press("Compare version 2 with the one in force").await?;
     page.sees("\"bundleSeconds\": 900").await?;
     album.takes("policy-compared").await?;
-    scene::goes(&page, "#/policy").await?;
+    page.goes("#/policy").await?;
     page.press("Put in force: version 2").await?;
     page.press("Put it in force").await?;
     page.sees("Version 2 is in force, as epoch").await?;
@@ -80,7 +80,7 @@ async fn a_version_is_written_tried_put_in_force_and_taken_back() -> Result<()> 
     ensure!(now.active.is_some_and(|active| active.version == 2));
 
     // Somebody else was faster: nothing is lost, nothing is overwritten unseen.
-    scene::goes(&page, "#/policy/edit").await?;
+    page.goes("#/policy/edit").await?;
     page.sees("From version 2.").await?;
     scene::choose(&page, "Go online", "Asks first").await?;
     let mut theirs = scene::careful();
@@ -106,10 +106,10 @@ async fn a_revoked_policy_pauses_what_runs_and_says_why() -> Result<()> {
     let album = Album::of(&page);
     let session = scene::gives(&machine, "Watch it").await?;
     scene::answers(&machine, "approve").await?;
-    scene::goes(&desk, &format!("#/sessions/{session}")).await?;
+    desk.goes(&format!("#/sessions/{session}")).await?;
     desk.sees("runs · approved by the owner at the machine").await?;
 
-    scene::goes(&page, "#/policy").await?;
+    page.goes("#/policy").await?;
     page.press("Revoke the policy").await?;
     page.types("Why", "a key was stolen").await?;
     album.takes("policy-revoke").await?;
@@ -123,12 +123,12 @@ async fn a_revoked_policy_pauses_what_runs_and_says_why() -> Result<()> {
     wide.takes("session-paused").await?;
     let fresh = scene::gives(&machine, "Nothing").await;
     ensure!(fresh.is_err_and(|error| format!("{error:#}").contains("a key was stolen")));
-    scene::goes(&page, "#/overview").await?;
+    page.goes("#/overview").await?;
     page.sees("No policy is in force: enrolled hosts stand still").await?;
     page.sees("Paused sessions").await?;
 
     // A version put in force again lets work go on.
-    scene::goes(&page, "#/policy").await?;
+    page.goes("#/policy").await?;
     page.press("Put in force: version 2").await?;
     page.press("Put it in force").await?;
     // That hosts have confirmed is said of the revocation too, until it is gone.

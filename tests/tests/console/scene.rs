@@ -5,7 +5,9 @@ use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
-use lanyard_governance_api::endpoint::{CreateEnrolmentToken, CreatePolicy, GetAgent, InvitePerson};
+use lanyard_governance_api::endpoint::{
+    CreateEnrolmentToken, CreatePolicy, CurrentPolicy, GetAgent, InvitePerson,
+};
 use lanyard_governance_api::enrolment::NewEnrolmentToken;
 use lanyard_governance_api::id::AgentId;
 use lanyard_governance_api::people::{InvitePerson as Invitation, Role};
@@ -19,6 +21,7 @@ use lanyard_tests::central::{Admin, Installation, Records, until};
 use lanyard_tests::gateway::{Recorded, Script, ScriptedGateway, Turn, call, say};
 use lanyard_tests::machine::Machine;
 use lanyard_tests::newcomer::Ended;
+use lanyard_tests::stage::history;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -166,6 +169,15 @@ impl Scene {
         .await?;
         Ok((machine, agent))
     }
+
+    /// Waits until every host has heard of the policy in force.
+    pub(crate) async fn is_heard(&self) -> Result<()> {
+        until("all hosts have confirmed the policy", || async {
+            let rollout = self.admin.get::<CurrentPolicy>(&[]).await?.rollout;
+            Ok((rollout.online > 0 && rollout.confirmed == rollout.online).then_some(()))
+        })
+        .await
+    }
 }
 
 /// A machine whose host runs.
@@ -207,6 +219,15 @@ pub(crate) async fn gives(machine: &Machine, prompt: &str) -> Result<SessionId> 
     Ok(session)
 }
 
+/// Waits until the last task of a session has ended.
+pub(crate) async fn ends(machine: &Machine, session: &SessionId) -> Result<()> {
+    until("the task has ended", || async {
+        let log = history(&mut machine.connect().await?, session).await?;
+        Ok(log.last().is_some_and(|event| event.body.ends_task()).then_some(()))
+    })
+    .await
+}
+
 /// What the model does about "Watch" ends.
 pub(crate) fn enough(machine: &Machine) -> Result<()> {
     machine.touch(ENOUGH)
@@ -222,12 +243,6 @@ pub(crate) async fn answers(machine: &Machine, command: &str) -> Result<()> {
     .await?;
     let id = waiting["request"]["approvalId"].as_str().or(waiting["approvalId"].as_str());
     machine.asks(&[command, id.with_context(|| waiting.to_string())?]).await?;
-    Ok(())
-}
-
-/// Goes to a place of the console, as a link on it does.
-pub(crate) async fn goes(page: &Page, place: &str) -> Result<()> {
-    page.eval(&format!("location.hash = {place:?};")).await?;
     Ok(())
 }
 
@@ -317,7 +332,7 @@ impl<'a> Album<'a> {
 
     /// Goes to a place, waits for what is to be seen there, and takes it.
     pub(crate) async fn visits(&self, name: &str, place: &str, sees: &str) -> Result<()> {
-        goes(self.page, place).await?;
+        self.page.goes(place).await?;
         self.page.sees(sees).await.with_context(|| name.to_owned())?;
         self.takes(name).await
     }
