@@ -27,8 +27,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
-/// How long anything a test waits for may take on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything a test waits for may take on a loaded machine. A centre that was away is looked for once a minute.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The `lanyard` binary of this build; built once if it is not there.
 pub fn binary() -> Result<PathBuf> {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use lanyard_protocol::ErrorCode;
@@ -11,7 +12,7 @@ use lanyard_protocol::health::HealthStatus;
 use lanyard_protocol::id::SessionId;
 use lanyard_protocol::method::{DeleteSession, GetArtifact, Health, ListSessions, PutAttachment, Subscribe};
 use lanyard_tests::gateway::{Script, ScriptedGateway, call, say};
-use lanyard_tests::host::{Connection, HostOptions, TestHost};
+use lanyard_tests::host::{Connection, HostOptions, PATIENCE, TestHost};
 use lanyard_tests::look;
 use lanyard_tests::stage::{Stage, history, unasked};
 use serde_json::json;
@@ -236,11 +237,10 @@ async fn at_store_max_bytes_tasks_are_refused_until_something_is_deleted() -> Re
     assert!(check.status == HealthStatus::Bad && check.action.is_some(), "{check:?}");
     stage.peer.call(DeleteSession { session_id: stage.session.clone(), command_id: None }).await?;
     let session = stage.peer.session(&stage.host.workspace()).await?.session_id;
-    let mut tries = 0;
+    let until = Instant::now() + PATIENCE;
     // Files of a deleted session are removed right after it is gone.
     while one_task(&mut stage.peer, &session).await? == Some(ErrorCode::StorageFull) {
-        tries += 1;
-        ensure!(tries < 200, "deleting made no room");
+        ensure!(Instant::now() < until, "deleting made no room");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     Ok(())

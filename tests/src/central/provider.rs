@@ -1,6 +1,7 @@
 //! A real OpenID Connect provider (npm `oidc-provider`), and a browser's way through it without a browser.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
@@ -27,7 +28,10 @@ impl Provider {
     pub async fn start(redirect: &str) -> Result<Self> {
         let home = npm("npm-oidc", PACKAGE).await?;
         let script = home.join("provider.mjs");
-        std::fs::write(&script, include_str!("provider.mjs"))?;
+        // Put in place whole: another test may be reading it.
+        let mut written = tempfile::NamedTempFile::new_in(&home)?;
+        written.write_all(include_bytes!("provider.mjs"))?;
+        written.persist(&script)?;
         let mut node = Command::new("node");
         node.arg(&script).arg(redirect).current_dir(&home);
         node.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);

@@ -2,10 +2,10 @@
 //! administrator.
 
 use anyhow::{Context, Result};
-use lanyard_governance_api::approval::{ApprovalInfo, ApprovalQuery};
+use lanyard_governance_api::approval::{ApprovalInfo, ApprovalQuery, ProposalOutcome};
 use lanyard_governance_api::audit::{AuditQuery, AuditRecord};
 use lanyard_governance_api::endpoint::{
-    CreateEnrolmentToken, CreatePolicy, GetAgent, GetSession, ListCentralApprovals, SearchAudit,
+    CreateEnrolmentToken, CreatePolicy, GetAgent, GetApproval, GetSession, ListCentralApprovals, SearchAudit,
 };
 use lanyard_governance_api::enrolment::NewEnrolmentToken;
 use lanyard_governance_api::id::AgentId;
@@ -14,7 +14,7 @@ use lanyard_governance_api::policy::{NewPolicy, PolicyDocument, PolicyVersion};
 use lanyard_governance_api::session::SessionInfo;
 use lanyard_protocol::approval::ApprovalState;
 use lanyard_protocol::central::CentralStatus;
-use lanyard_protocol::id::SessionId;
+use lanyard_protocol::id::{ApprovalId, SessionId};
 use lanyard_protocol::method::{EnrolHost, GetCentral};
 use serde_json::{Value, json};
 
@@ -133,6 +133,19 @@ impl Team {
             };
             let page = self.admin.call::<ListCentralApprovals>(&[], &query, &Nothing {}).await?;
             Ok(page.items.into_iter().next())
+        })
+        .await
+    }
+
+    /// A question once it is settled and the host has said what became of the answer: two messages, in either order.
+    ///
+    /// # Errors
+    /// One of them does not come.
+    pub async fn answered(&self, approval: &ApprovalId) -> Result<ApprovalInfo> {
+        until("the answer is known at the centre", || async {
+            let known = self.admin.get::<GetApproval>(&[approval.as_str()]).await?;
+            let open = known.proposals.iter().any(|proposal| proposal.outcome == ProposalOutcome::Sent);
+            Ok((known.settled_at.is_some() && !open).then_some(known))
         })
         .await
     }

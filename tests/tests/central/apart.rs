@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use lanyard_governance_api::approval::{DecisionRequest, ProposalOutcome};
 use lanyard_governance_api::audit::VerifyQuery;
 use lanyard_governance_api::endpoint::{
-    CreateJob, CreateSession, GetApproval, GetJob, GetMe, ProposeDecision, Service, VerifyAudit,
+    CreateJob, CreateSession, GetJob, GetMe, ProposeDecision, Service, VerifyAudit,
 };
 use lanyard_governance_api::job::{JobState, NewJob};
 use lanyard_governance_api::page::Nothing;
@@ -88,11 +88,7 @@ async fn services_in_two_processes_are_one_installation() -> Result<()> {
     team.admin.post::<ProposeDecision>(&[id], &decision).await?;
     peer.until_task_ends().await?;
     ensure!(team.host.workspace().join("made").exists());
-    let settled = until("the answer is known", || async {
-        let known = team.admin.get::<GetApproval>(&[id]).await?;
-        Ok(known.settled_at.is_some().then_some(known))
-    })
-    .await?;
+    let settled = team.answered(&question.approval_id).await?;
     ensure!(settled.proposals[0].outcome == ProposalOutcome::Accepted, "{settled:?}");
 
     std::fs::write(team.host.workspace().join("notes.txt"), "found from afar\n")?;

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use lanyard_governance_api::approval::{DecisionRequest, ProposalOutcome};
 use lanyard_governance_api::endpoint::{
-    CreateJob, DeleteTool, GetApproval, GetJob, ProposeDecision, PutTool, RevokePolicy,
+    CreateJob, DeleteTool, GetJob, ProposeDecision, PutTool, RevokePolicy,
 };
 use lanyard_governance_api::job::{JobState, NewJob};
 use lanyard_governance_api::page::Nothing;
@@ -238,7 +238,7 @@ async fn whole_way(records: Records) -> Result<()> {
         calls == [(result.tool_call_id.to_string(), json!({"query": "the \u{202e}answer"}))],
         "{calls:?}"
     );
-    let known = scene.team.admin.get::<GetApproval>(&[id]).await?;
+    let known = scene.team.answered(&question.approval_id).await?;
     ensure!(known.proposals[0].outcome == ProposalOutcome::Accepted, "{known:?}");
 
     // What came back is data from outside, in the model's thread and on record.
@@ -246,18 +246,22 @@ async fn whole_way(records: Records) -> Result<()> {
     let told = told.context("the model was told nothing")?;
     ensure!(told.contains("tool:Lookup") && told.contains("found it"), "{told}");
     scene.team.everything_sent().await?;
-    let audit = scene.team.audited(Some(&scene.session)).await?;
-    let of = |kind: &str, component: &str| {
-        let about = |record: &&lanyard_governance_api::audit::AuditRecord| {
-            let event = serde_json::to_value(&record.event).unwrap_or_default();
-            event["eventType"] == kind && event["component"] == component
+    // Services hand their records on when they have answered.
+    until("every record has arrived", || async {
+        let audit = scene.team.audited(Some(&scene.session)).await?;
+        let of = |kind: &str, component: &str| {
+            let about = |record: &&lanyard_governance_api::audit::AuditRecord| {
+                let event = serde_json::to_value(&record.event).unwrap_or_default();
+                event["eventType"] == kind && event["component"] == component
+            };
+            audit.iter().filter(about).count()
         };
-        audit.iter().filter(about).count()
-    };
-    ensure!(of("tool_completed", "LocalToolRuntime") == 1, "{audit:#?}");
-    ensure!(of("tool_requested", "BackendToolService") == 1, "{audit:#?}");
-    ensure!(of("tool_completed", "BackendToolService") == 1, "{audit:#?}");
-    Ok(())
+        ensure!(of("tool_completed", "LocalToolRuntime") == 1, "{audit:#?}");
+        ensure!(of("tool_requested", "BackendToolService") == 1, "{audit:#?}");
+        ensure!(of("tool_completed", "BackendToolService") == 1, "{audit:#?}");
+        Ok(Some(()))
+    })
+    .await
 }
 
 #[tokio::test]

@@ -32,7 +32,9 @@ async fn at_a_terminal_the_first_start_shows_one_and_it_is_taken() -> Result<()>
     let mut child = terminal.kill_on_drop(true).spawn().context("script (Debian: bsdutils)")?;
     let token = until("the link is shown", || async {
         let shown = std::fs::read_to_string(&screen).unwrap_or_default();
-        let link = shown.lines().find_map(|line| line.split_once("/console/#/sign-in/"));
+        // The last line may still be coming.
+        let whole = shown.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let link = whole.lines().find_map(|line| line.split_once("/console/#/sign-in/"));
         Ok(link.map(|(_, token)| token.trim().to_owned()))
     })
     .await?;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use lanyard_governance_api::approval::{DecisionRequest, ProposalOutcome};
 use lanyard_governance_api::audit::VerifyQuery;
 use lanyard_governance_api::endpoint::{
-    CreateJob, GetApproval, GetJob, GetSessionHistory, ListEvents, ProposeDecision, RevokePolicy, VerifyAudit,
+    CreateJob, GetJob, GetSessionHistory, ListEvents, ProposeDecision, RevokePolicy, VerifyAudit,
 };
 use lanyard_governance_api::job::{Job, JobState, NewJob};
 use lanyard_governance_api::page::Nothing;
@@ -91,11 +91,7 @@ async fn whole_way(records: Records) -> Result<()> {
         look::outcomes(&events)
     );
     ensure!(team.host.workspace().join("made").exists() && !team.host.workspace().join("a").exists());
-    let settled = until("the answer is known at the centre", || async {
-        let known = team.admin.get::<GetApproval>(&[id]).await?;
-        Ok(known.settled_at.is_some().then_some(known))
-    })
-    .await?;
+    let settled = team.answered(&question.approval_id).await?;
     ensure!(settled.proposals[0].outcome == ProposalOutcome::Accepted, "{settled:?}");
 
     // History, timeline and audit have arrived.
@@ -139,15 +135,15 @@ async fn from_enrolment_to_a_job_on_the_embedded_default() -> Result<()> {
 
 #[tokio::test]
 async fn a_policy_revoked_while_a_command_runs_ends_it_and_the_session_says_why() -> Result<()> {
-    let team = Team::start(Installation::prepare(Records::Postgres)?, errand(&["sleep", "300"])).await?;
+    let command = errand(&["sh", "-c", "touch running; sleep 300"]);
+    let team = Team::start(Installation::prepare(Records::Postgres)?, command).await?;
     team.put_in_force(&strict()).await?;
     let (mut peer, session) = team.session().await?;
     peer.start(&session, "go", TaskOptions::default()).await?;
     let question = peer.question().await?;
     peer.approve(&question).await?;
-    // It runs.
-    peer.events_until(|body| matches!(body, EventBody::ApprovalResolved(_))).await?;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let running = team.host.workspace().join("running");
+    lanyard_tests::stage::eventually("it runs", || running.exists()).await?;
     let revoke = RevokeRequest { reason: "a key was stolen".to_owned() };
     team.admin.post::<RevokePolicy>(&[], &revoke).await?;
     let events = peer.events_until(|body| matches!(body, EventBody::SessionPaused(_))).await?;

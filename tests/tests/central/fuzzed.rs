@@ -47,7 +47,7 @@ async fn fuzz(records: Records, as_host: bool) -> Result<()> {
         "--workers",
         "1",
     ]);
-    command.args(["--request-timeout", "40", "--continue-on-failure", "--suppress-health-check", "all"]);
+    command.args(["--request-timeout", "120", "--continue-on-failure", "--suppress-health-check", "all"]);
     for id in LEFT_OUT {
         command.args(["--exclude-operation-id", id]);
     }

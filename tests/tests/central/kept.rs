@@ -6,7 +6,7 @@ use lanyard_governance_api::endpoint::{CancelSession, GetSession, GetSessionHist
 use lanyard_governance_api::session::{CancelRequest, SessionInfo};
 use lanyard_protocol::ErrorCode;
 use lanyard_protocol::id::SessionId;
-use lanyard_protocol::method::{EndSession, GetSessionState};
+use lanyard_protocol::method::{EndSession, GetCentral, GetSessionState};
 use lanyard_protocol::session::{SessionState, TaskOptions};
 use lanyard_tests::central::newcomers::refusal;
 use lanyard_tests::central::team::{Team, document, enrol, token, working_host};
@@ -115,6 +115,11 @@ async fn sessions_from_before_an_enrolment_are_their_owners_to_share() -> Result
     unknown().await?;
 
     // The host is its own again: so is the session.
+    until("nothing waits on the host", || async {
+        let waiting = host.connect().await?.call(GetCentral {}).await?.waiting;
+        Ok((waiting.audit_records == 0 && waiting.events == 0).then_some(()))
+    })
+    .await?;
     types(&host, &["unenroll"]).await?.ok()?;
     asks(&mut peer, &session, "go on").await?;
 

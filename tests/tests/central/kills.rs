@@ -244,9 +244,10 @@ async fn a_cut_network_is_made_up_for_and_replicas_share_the_work() -> Result<()
     let mut team = Team { central, gateway, host, admin, agent };
     team.put_in_force(&policy()).await?;
     std::fs::write(team.host.workspace().join("notes.txt"), "notes\n")?;
-    let robot = Yes::at(team.host.state_dir());
     let mut sessions: Vec<SessionId> = begin(&team.host).await?.into_iter().collect();
     proxy.cut();
+    // Until here nobody has agreed to the write: the task cannot have ended before the network was cut.
+    let robot = Yes::at(team.host.state_dir());
     let offline = sessions[0].clone();
     until("the task goes on without the centre", || async {
         Ok(quiet(&team.host, &offline).await?.then_some(()))
