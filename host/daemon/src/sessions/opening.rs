@@ -171,7 +171,7 @@ mod tests {
         open.open(&id, || async { Err(refused()) }).await.unwrap_err();
         assert_eq!(open.map().len(), 0);
         {
-            let mut gone = pin!(open.open(&id, || std::future::pending()));
+            let mut gone = pin!(open.open(&id, std::future::pending));
             assert!(poll!(&mut gone).is_pending());
             open.forget_idle();
             assert_eq!(open.map().len(), 1, "somebody opens it");
