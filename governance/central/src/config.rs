@@ -107,7 +107,8 @@ pub(crate) struct Options {
         value_parser = clap::value_parser!(u32).range(0..=365))]
     pub(crate) audit_shortening_days: u32,
     /// Lifetime of a session, in seconds.
-    #[arg(long, env = "LANYARD_CENTRAL_SESSION_SECONDS", value_name = "N")]
+    #[arg(long, env = "LANYARD_CENTRAL_SESSION_SECONDS", value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) session_seconds: Option<u32>,
     /// Move the server's clock: for trying out retention and purge.
     #[arg(
@@ -149,7 +150,8 @@ pub(crate) struct Config {
 
 impl Options {
     /// Checks everything; touches no file.
-    pub(crate) fn check(self) -> Result<Config> {
+    pub(crate) fn check(mut self) -> Result<Config> {
+        self.forget_empty();
         let state_dir = match &self.state_dir {
             Some(dir) => {
                 std::path::absolute(dir).with_context(|| format!("--state-dir {}", dir.display()))?
@@ -184,8 +186,27 @@ impl Options {
         if self.oidc_issuer.is_some() != self.oidc_client_id.is_some() {
             bail!("--oidc-issuer and --oidc-client-id belong together");
         }
-        if self.otlp_headers_file.is_some() && self.otlp_endpoint.is_none() {
-            bail!("--otlp-headers-file is for --otlp-endpoint, which is not set");
+        let gateway = ("--llm-endpoint", self.llm_endpoint.is_some());
+        for (flag, is_set, (of, is_there)) in [
+            (
+                "--otlp-headers-file",
+                self.otlp_headers_file.is_some(),
+                ("--otlp-endpoint", self.otlp_endpoint.is_some()),
+            ),
+            (
+                "--oidc-client-secret-file",
+                self.oidc_client_secret_file.is_some(),
+                ("--oidc-issuer", self.oidc_issuer.is_some()),
+            ),
+            ("--llm-model", self.llm_model.is_some(), gateway),
+            ("--llm-token-file", self.llm_token_file.is_some(), gateway),
+        ] {
+            if is_set && !is_there {
+                bail!("{flag} is for {of}, which is not set");
+            }
+        }
+        if let Some(url) = self.llm_endpoint.as_deref().filter(|url| !is_web_address(url)) {
+            bail!("--llm-endpoint {url:?}: a URL like https://gateway.example.com/v1 is wanted");
         }
         let public_url = self.public_url.as_deref().map(|url| web_url("--public-url", url)).transpose()?;
         if self.oidc_issuer.is_some() && public_url.is_none() {
@@ -193,6 +214,13 @@ impl Options {
         }
         let proxies = self.proxy_protocol_from.iter().map(|text| text.parse());
         let proxies = proxies.collect::<Result<Vec<Network>>>().context("--proxy-protocol-from")?;
+        for (name, url) in
+            [("DATABASE_URL", &self.database_url), ("ARTIFACT_STORE_URL", &self.artifact_store_url)]
+        {
+            if url.as_deref().is_some_and(|url| url.trim().is_empty()) {
+                bail!("{name} is empty: name one, or leave it out for the embedded one");
+            }
+        }
         let embedded = |name: &str| state_dir.join(name).display().to_string();
         let database_url =
             self.database_url.clone().unwrap_or_else(|| format!("sqlite://{}", embedded("central.sqlite")));
@@ -209,6 +237,24 @@ impl Options {
             options: self,
             state_dir,
         })
+    }
+}
+
+impl Options {
+    /// What is set to nothing is not set: compose files and units name variables that are filled in elsewhere. Where that
+    /// would choose another database or store, it is an error instead.
+    fn forget_empty(&mut self) {
+        for option in [
+            &mut self.oidc_issuer,
+            &mut self.oidc_client_id,
+            &mut self.llm_endpoint,
+            &mut self.llm_model,
+            &mut self.otlp_endpoint,
+        ] {
+            if option.as_deref().is_some_and(|text| text.trim().is_empty()) {
+                *option = None;
+            }
+        }
     }
 }
 
@@ -275,6 +321,12 @@ fn web_url(flag: &str, url: &str) -> Result<String> {
     }
 }
 
+/// Whether it is a URL of http or https with a host, as far as that can be told without taking it apart.
+fn is_web_address(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
+}
+
 /// The host of a URL that [`web_url`] took.
 fn host_of(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1;
@@ -307,6 +359,30 @@ mod tests {
         assert!(refused(&["--oidc-issuer", "https://a"]).contains("belong together"));
         let everybody = refused(&["--proxy-protocol-from", "10.0.0.1,::/0"]);
         assert!(everybody.contains("--proxy-protocol-from: \"::/0\" is everybody"), "{everybody}");
+    }
+
+    #[test]
+    fn nothing_that_is_set_is_passed_over() {
+        for flag in ["--llm-model", "--llm-token-file", "--oidc-client-secret-file", "--otlp-headers-file"] {
+            let told = refused(&[flag, "x"]);
+            assert!(told.starts_with(flag) && told.ends_with("which is not set"), "{told}");
+        }
+        assert!(refused(&["--llm-endpoint", "gateway:4000"]).contains("https://gateway.example.com/v1"));
+        assert!(refused(&["--session-seconds", "0"]).contains("--session-seconds"));
+    }
+
+    #[test]
+    fn what_is_set_to_nothing_is_not_set_unless_it_would_be_another_store() -> Result<()> {
+        let state = ["--state-dir", "/tmp/nowhere"];
+        let empty =
+            ["--llm-endpoint=", "--llm-model=", "--oidc-issuer=", "--oidc-client-id=", "--otlp-endpoint= "];
+        let options = checked(&[&state[..], &empty].concat())?.options;
+        assert_eq!((options.llm_endpoint, options.llm_model, options.oidc_issuer), (None, None, None));
+        assert_eq!((options.oidc_client_id, options.otlp_endpoint), (None, None));
+        for flag in ["--database-url=", "--artifact-store-url="] {
+            assert!(refused(&[&state[..], &[flag]].concat()).contains("leave it out"), "{flag}");
+        }
+        Ok(())
     }
 
     #[test]
