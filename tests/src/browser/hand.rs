@@ -10,7 +10,7 @@ use super::page::{ANSWER, LOOK, PATIENCE, Page, quoted};
 
 /// How long a press may be on its way to the page before it counts as lost: where fingers are pretended, the browser first
 /// makes up its mind that it was a tap.
-const LOST: Duration = Duration::from_secs(5);
+const LOST: Duration = Duration::from_secs(15);
 
 /// Whether an element takes a press now; if so, notes what becomes of the next one.
 const READY: &str = "const [e] = arguments; \
