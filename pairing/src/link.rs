@@ -104,7 +104,7 @@ impl PairingLink {
             return Err(LinkError::NotALink);
         }
         let (_, fragment) = url.split_once('#').ok_or(LinkError::NotALink)?;
-        Self::from_fragment(fragment)
+        Self::content(fragment)
     }
 
     /// Reads what stands behind the `#` of a page's own address, with the `#` or without, whatever origin the page has.
@@ -112,7 +112,10 @@ impl PairingLink {
     /// # Errors
     /// See [`LinkError`]; [`LinkError::NotALink`] for a fragment that is something else, such as one of the page's own.
     pub fn from_fragment(fragment: &str) -> Result<Self, LinkError> {
-        let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
+        Self::content(fragment.strip_prefix('#').unwrap_or(fragment))
+    }
+
+    fn content(fragment: &str) -> Result<Self, LinkError> {
         if fragment.len() > MAX_LINK_BYTES {
             return Err(LinkError::NotALink);
         }
@@ -230,6 +233,8 @@ mod tests {
         assert_eq!(PairingLink::from_fragment(fragment), Ok(link.clone()));
         assert_eq!(PairingLink::from_fragment(&format!("#{fragment}")), Ok(link));
         assert_eq!(PairingLink::parse(&url), Err(LinkError::NotALink));
+        let twice = format!("https://localhost:7717/##{fragment}");
+        assert_eq!(PairingLink::parse(&twice), Err(LinkError::NotALink), "one spelling");
         for other in ["", "#", "/sessions", "#/sessions", "##PAE", "p"] {
             assert_eq!(PairingLink::from_fragment(other), Err(LinkError::NotALink), "{other}");
         }

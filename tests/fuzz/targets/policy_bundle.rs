@@ -92,7 +92,7 @@ fn demands() -> Vec<Demand> {
             url: "https://example.com/r.git".into(),
             branch: "main".into(),
         },
-        Demand::Backend { tool: "search".into() },
+        Demand::Backend { tool: "search".into(), definition: String::new() },
     ]
 }
 
